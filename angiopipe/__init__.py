@@ -1,0 +1,1 @@
+"""From eight cerebral angiograms per patient to a registered aneurysm model."""

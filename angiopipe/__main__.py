@@ -1,0 +1,57 @@
+"""The command line: each command is a step function, its flags that function's parameters."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import importlib.util
+import sys
+from collections.abc import Sequence
+
+COMMANDS = {
+    "synthesize": "angiopipe.cohort.synthetic.synthesize",
+    "validate": "angiopipe.cohort.validate",
+    "ingest": "angiopipe.dataflow.ingest",
+    "preprocess": "angiopipe.dataflow.preprocess",
+    "train": "angiopipe.training.train",
+    "evaluate": "angiopipe.evaluation.evaluate",
+    "register": "angiopipe.registry.register",
+}
+"""Each command's module, which has a function of the command's name. Only the one called is imported."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs one command; prints the library's one clear message if it fails."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    name = arguments[0] if arguments else "--help"
+    if name not in COMMANDS:
+        print(_usage())
+        sys.exit(0 if name in ("-h", "--help") else f"angiopipe: no command {name!r}")
+    import tyro
+
+    command = getattr(importlib.import_module(COMMANDS[name]), name)
+    try:
+        tyro.cli(command, prog=f"angiopipe {name}", args=list(arguments[1:]))
+    except (ValueError, OSError) as error:
+        sys.exit(f"angiopipe {name}: {error}")
+
+
+def _usage() -> str:
+    lines = [f"  {name:12}{_summary(module, name)}" for name, module in COMMANDS.items()]
+    return "\n".join(["usage: angiopipe COMMAND --help", "", *lines])
+
+
+def _summary(module: str, function: str) -> str:
+    """The first line of a command's docstring, read without importing what the command needs."""
+    found = importlib.util.find_spec(module)
+    if found is None or found.origin is None:
+        return ""
+    with open(found.origin, encoding="utf-8") as file:
+        for node in ast.parse(file.read()).body:
+            if isinstance(node, ast.FunctionDef) and node.name == function:
+                return (ast.get_docstring(node) or "").partition("\n")[0]
+    return ""
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,166 @@
+"""The shard as the unit of work: planned up front, written whole by one worker, then published.
+
+No payload passes between Beam's stages, so memory is bounded by one study, the same bytes come out
+on any runner, and a rerun makes only what an interrupted run left undone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import BinaryIO, Protocol, TypeVar, cast
+
+import cv2
+
+from angiopipe import storage
+from angiopipe.records.framing import write_record
+from angiopipe.records.manifest import MANIFEST_NAME, Shard, ShardedManifest
+from angiopipe.step import FaultyStudies
+
+log = logging.getLogger(__name__)
+
+
+class Plan(Protocol):
+    """One shard to be made; small, since it travels to a worker."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def split(self) -> str: ...
+
+
+P = TypeVar("P", bound=Plan)
+M = TypeVar("M", bound=ShardedManifest)
+Records = Callable[[P], Iterable[bytes]]
+
+
+def shard_name(split: str, position: int, total: int) -> str:
+    return f"{split}-{position:05d}-of-{total:05d}.tfrecord"
+
+
+def make_once(kind: type[M], location: str, make: Callable[[], M]) -> M:
+    """The manifest published under `location`, made first if there is none.
+
+    The location is named by its content, so a manifest that is there is the right one.
+
+    Args:
+      kind: the manifest's class.
+      location: URI of the folder.
+      make: makes the shards and their manifest.
+    """
+    uri = storage.join(location, MANIFEST_NAME)
+    name = kind.model_fields["kind"].default
+    if storage.exists(uri):
+        log.info("%s %s: unchanged, reused", name, location.rsplit("/", 1)[-1])
+        # The data root may have been moved, or be mounted elsewhere.
+        return kind.read(uri).model_copy(update={"location": location})
+    manifest = make()
+    manifest.write(uri)
+    counts = ", ".join(f"{count} {split}" for split, count in manifest.counts.items())
+    log.info("%s %s: made, %s", name, manifest.fingerprint, counts)
+    return manifest
+
+
+def make_shards(
+    plans: Sequence[P], records: Records[P], location: str, beam_args: Sequence[str]
+) -> tuple[Shard, ...]:
+    """Makes every planned shard under `location` that is not there yet.
+
+    Args:
+      plans: the shards, each with its own name.
+      records: gives a plan's records in order; a top-level function or a partial of one, since it
+        travels to the workers.
+      location: URI of the folder.
+      beam_args: Beam's own options, such as `--runner=FnApiRunner`.
+
+    Returns:
+      The shards in the order of `plans`.
+
+    Raises:
+      FaultyStudies: some studies could not be written; every one is named.
+    """
+    undone = [plan for plan in plans if not _is_made(plan, location)]
+    if len(undone) < len(plans):
+        log.info(
+            "%d of %d shards were made by an earlier run and are kept", len(plans) - len(undone), len(plans)
+        )
+    if undone:
+        _run_graph(undone, partial(_make_shard, records=records, location=location), beam_args)
+    return tuple(_receipts(plans, location))
+
+
+def _run_graph(plans: Sequence[P], make: Callable[[P], None], beam_args: Sequence[str]) -> None:
+    """The whole graph: the plans, spread over the workers, each made where it lands."""
+    logging.disable(logging.WARNING)  # Beam warns of absent Google Cloud clients while it is imported.
+    try:
+        import apache_beam as beam
+        from apache_beam.options.pipeline_options import PipelineOptions
+    finally:
+        logging.disable(logging.NOTSET)
+    with beam.Pipeline(options=PipelineOptions(list(beam_args))) as pipeline:
+        planned = pipeline | "Plans" >> beam.Create(plans)
+        spread = planned | "Spread" >> beam.Reshuffle()
+        spread | "Make" >> beam.Map(make)
+
+
+def _make_shard(plan: P, records: Records[P], location: str) -> None:
+    """Writes one shard and then its receipt, or a note of its faults."""
+    cv2.setNumThreads(1)  # Beam's workers are the parallelism.
+    try:
+        with storage.new_file(storage.join(location, plan.name)) as path, path.open("wb") as file:
+            counted = _Counted(file)
+            studies = 0
+            for record in records(plan):
+                write_record(cast(BinaryIO, counted), record)
+                studies += 1
+    except FaultyStudies as error:
+        storage.write_text(_faults_uri(plan, location), "\n".join(error.faults))
+        return
+    shard = Shard(
+        name=plan.name,
+        split=plan.split,
+        studies=studies,
+        bytes=counted.bytes,
+        sha256=counted.sha256.hexdigest(),
+    )
+    storage.write_text(_receipt_uri(plan, location), shard.model_dump_json() + "\n")
+
+
+class _Counted:
+    """A file that counts and hashes what is written to it, so that no shard is read back for that."""
+
+    def __init__(self, file: BinaryIO):
+        self.file = file
+        self.bytes = 0
+        self.sha256 = hashlib.sha256()
+
+    def write(self, content: bytes) -> None:
+        self.file.write(content)
+        self.bytes += len(content)
+        self.sha256.update(content)
+
+
+def _receipt_uri(plan: Plan, location: str) -> str:
+    return storage.join(location, f"{plan.name}.json")
+
+
+def _faults_uri(plan: Plan, location: str) -> str:
+    return storage.join(location, f"{plan.name}.faults")
+
+
+def _is_made(plan: Plan, location: str) -> bool:
+    return storage.exists(_receipt_uri(plan, location)) and storage.exists(storage.join(location, plan.name))
+
+
+def _receipts(plans: Sequence[Plan], location: str) -> Iterable[Shard]:
+    faults = []
+    for plan in plans:
+        if not storage.exists(_receipt_uri(plan, location)):
+            faults += storage.read_text(_faults_uri(plan, location)).splitlines()
+    if faults:
+        raise FaultyStudies(f"{location}: {len(faults)} faults; correct the images and run again:", faults)
+    for plan in plans:
+        yield Shard.model_validate_json(storage.read_text(_receipt_uri(plan, location)))

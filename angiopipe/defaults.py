@@ -1,0 +1,10 @@
+"""Defaults that the command line, the pipelines and the library share; importing it costs nothing."""
+
+BEAM_ARGS = ("--runner=FnApiRunner",)
+"""Beam's `DirectRunner` would try to download another runner first, so the runner is named."""
+
+VALIDATION_SHARE = 0.15
+TEST_SHARE = 0.2
+
+MODEL_NAME = "aneurysm-detector"
+EXPERIMENT = "angiopipe"

@@ -1,0 +1,1 @@
+"""OpenCV transforms as pure functions on arrays; one module a recipe."""

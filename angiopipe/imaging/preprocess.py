@@ -1,0 +1,60 @@
+"""One study's views from encoded bytes to the uint8 array a model takes.
+
+Beam calls this when examples are made, and the registered predictor when it scores.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+
+from angiopipe.imaging import coding_vessels, decode, kium_vgg16, octoview
+from angiopipe.recipe import Preprocessing
+
+_MODULES: dict[str, Any] = {"kium_vgg16": kium_vgg16, "coding_vessels": coding_vessels, "octoview": octoview}
+
+
+def preprocess_study(views: Sequence[bytes], settings: Preprocessing) -> tuple[np.ndarray, np.ndarray]:
+    """Decodes and transforms a study's views.
+
+    Args:
+      views: eight encoded images in the order of `study.VIEWS`; empty bytes where one is absent.
+      settings: a recipe's preprocessing.
+
+    Returns:
+      views: (8, size, size, channels) uint8, zeros where a view is absent.
+      present: (8,) uint8, 1 where there is a view.
+
+    Raises:
+      ValueError: a view cannot be decoded.
+    """
+    transform = _transform(settings)
+    result = np.zeros(settings.shape, np.uint8)
+    present = np.array([bool(view) for view in views], np.uint8)
+    for position in np.flatnonzero(present).tolist():
+        result[position] = transform(decode.decode(views[position]), settings)
+    return result, present
+
+
+def preprocessing_version(settings: Preprocessing) -> str:
+    """What, besides its input, decides a transform's output: its fields, its code, OpenCV.
+
+    A folder of examples is named after it, so examples of other code are never taken for current.
+    """
+    sources = (decode, _MODULES[_kind(settings)], inspect.getmodule(preprocess_study))
+    parts = [settings.digest(), cv2.__version__, *(inspect.getsource(module) for module in sources if module)]
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
+
+
+def _transform(settings: Preprocessing) -> Callable[[np.ndarray, Preprocessing], np.ndarray]:
+    transform: Callable[[np.ndarray, Preprocessing], np.ndarray] = _MODULES[_kind(settings)].transform
+    return transform
+
+
+def _kind(settings: Preprocessing) -> str:
+    return str(settings.model_dump()["kind"])

@@ -1,0 +1,254 @@
+"""The typed recipe: preprocessing, model and training settings under one name.
+
+A recipe's fields are at once the library's defaults, the pipeline's parameters and the command
+line's flags: `with_overrides(recipe, ["training.epochs=3"])` is the only way a value changes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import json
+import pkgutil
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    model_validator,
+)
+
+from angiopipe.study import VIEWS
+
+DEFAULT_RECIPE = "octoview"
+
+
+class Fields(BaseModel):
+    """A group of settings: immutable, and no field is accepted that is not declared."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def digest(self) -> str:
+        """The first 16 hexadecimal digits of the SHA-256 of the fields in canonical JSON."""
+        canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+
+class Preprocessing(Fields):
+    """What every preprocessing states: the size and channels of the views it makes.
+
+    Attributes:
+      size: rows and columns of a view, pixels.
+    """
+
+    size: PositiveInt
+
+    @property
+    def channels(self) -> int:
+        return 1
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """(views, rows, columns, channels) of one study's uint8 example."""
+        return (len(VIEWS), self.size, self.size, self.channels)
+
+
+class KiumPreprocessing(Preprocessing):
+    """Grey, histogram-equalised, cubic resize (K-IUM baseline)."""
+
+    kind: Literal["kium_vgg16"] = "kium_vgg16"
+    size: PositiveInt = 224
+
+
+class CodingVesselsPreprocessing(Preprocessing):
+    """RGB, centre crop, resize, invert, sharpen, raise contrast (Coding Vessels).
+
+    Attributes:
+      sharpness: factor of Pillow's ImageEnhance.Sharpness; 1 leaves the view as it is.
+      contrast: factor of Pillow's ImageEnhance.Contrast; 1 leaves the view as it is.
+    """
+
+    kind: Literal["coding_vessels"] = "coding_vessels"
+    size: PositiveInt = 720
+    sharpness: float = Field(default=2.0, ge=0)
+    contrast: float = Field(default=1.25, ge=0)
+
+    @property
+    def channels(self) -> int:
+        return 3
+
+
+class OctoviewPreprocessing(Preprocessing):
+    """Grey, padded to a square with its border's grey, area resize, background flattened.
+
+    Attributes:
+      background: standard deviation of the Gaussian whose blur counts as background, as a share
+        of `size`; the view is divided by it, so that shading leaves and vessels stay.
+    """
+
+    kind: Literal["octoview"] = "octoview"
+    size: PositiveInt = 256
+    background: PositiveFloat = 0.08
+
+
+class Vgg16(Fields):
+    """VGG16 over the eight grey views stacked as channels, one logit (Simonyan 2014, table 1, D)."""
+
+    architecture: Literal["vgg16"] = "vgg16"
+    depths: tuple[PositiveInt, ...] = (2, 2, 3, 3, 3)
+    widths: tuple[PositiveInt, ...] = (64, 128, 256, 512, 512)
+    dense: tuple[PositiveInt, ...] = (4096, 4096, 1000)
+
+
+class SpatialAttention(Fields):
+    """ResNet50, spatial attention and an LSTM over the views, 22 logits (Coding Vessels).
+
+    Attributes:
+      weights: ResNet50's start: None (random), "imagenet", or the path of a weights file.
+      features: channels after the 1 x 1 convolution.
+      lstm: units of the LSTM over the eight views.
+      dense: units of the layer before the logits.
+    """
+
+    architecture: Literal["spatial_attention"] = "spatial_attention"
+    weights: str | None = None
+    features: PositiveInt = 256
+    lstm: PositiveInt = 64
+    dense: PositiveInt = 128
+
+
+class Octoview(Fields):
+    """One encoder shared by the views; evidence per position and label, pooled; 22 logits.
+
+    Attributes:
+      widths: channels of the encoder's stages; each stage halves rows and columns.
+      blocks: residual blocks of each stage, as many numbers as `widths`.
+      sharpness: of the log-sum-exp pooling over positions, where its learning starts; towards 0 it
+        is the mean over positions, towards infinity the maximum.
+      dropout: share of the encoder's last channels dropped per view in training.
+    """
+
+    architecture: Literal["octoview"] = "octoview"
+    widths: tuple[PositiveInt, ...] = (16, 32, 64)
+    blocks: tuple[NonNegativeInt, ...] = (0, 1, 1)
+    sharpness: PositiveFloat = 1.0
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+
+    @model_validator(mode="after")
+    def _as_many_blocks_as_widths(self) -> Self:
+        if len(self.blocks) != len(self.widths):
+            raise ValueError(f"blocks must have as many entries as widths, {len(self.widths)}, got {len(self.blocks)}")
+        return self
+
+
+class Training(Fields):
+    """How a model is trained.
+
+    Attributes:
+      epochs: passes over the training studies at most.
+      batch_size: studies per step over all workers together (the global batch).
+      optimizer: which update rule; "adamw" is Adam with decoupled weight decay.
+      learning_rate: at the start, before `schedule` acts.
+      weight_decay: of "adamw"; biases and scales are spared.
+      warmup: share of all steps over which the learning rate first rises from zero.
+      schedule: "constant", "cosine" (to zero over all steps) or "time_decay"
+        (learning_rate / (1 + decay * step)).
+      decay: the rate of "time_decay", per step.
+      clipnorm: each gradient is scaled to this norm at most; None leaves gradients alone.
+      aneurysm_weight: how many locations' cross-entropies that of `Aneurysm` counts for.
+      mirror: swaps left and right views and labels, and the columns of the antero-posterior
+        views, for every second study.
+      shift: views are displaced at random by up to this share of their size, each by itself.
+    """
+
+    epochs: PositiveInt
+    batch_size: PositiveInt
+    optimizer: Literal["sgd", "adam", "adamw"]
+    learning_rate: PositiveFloat
+    weight_decay: float = Field(default=0.0, ge=0)
+    warmup: float = Field(default=0.0, ge=0, lt=1)
+    schedule: Literal["constant", "cosine", "time_decay"] = "constant"
+    decay: float = Field(default=0.0, ge=0)
+    clipnorm: PositiveFloat | None = None
+    aneurysm_weight: PositiveFloat = 1.0
+    mirror: bool = False
+    shift: float = Field(default=0.0, ge=0, lt=0.5)
+
+
+class Recipe(Fields):
+    """Preprocessing, model and training under one name."""
+
+    name: str
+    preprocessing: Annotated[
+        KiumPreprocessing | CodingVesselsPreprocessing | OctoviewPreprocessing,
+        Field(discriminator="kind"),
+    ]
+    model: Annotated[Vgg16 | SpatialAttention | Octoview, Field(discriminator="architecture")]
+    training: Training
+
+    def with_overrides(self, overrides: Sequence[str]) -> Self:
+        """This recipe with some fields changed.
+
+        Args:
+          overrides: `field=value` with the field's dotted path and a JSON value (a bare word is
+            a string), such as "training.epochs=3" or "model.widths=[8,16]".
+
+        Raises:
+          ValueError: an override names no field, or its value does not fit the field.
+        """
+        document = self.model_dump()
+        for override in overrides:
+            path, separator, value = override.partition("=")
+            if not separator:
+                raise ValueError(
+                    f"recipe override {override!r}: expected field=value, such as training.epochs=3"
+                )
+            *groups, field = path.strip().split(".")
+            _descend(document, groups, field, override)[field] = _parsed(value)
+        try:
+            return type(self).model_validate(document)
+        except ValidationError as error:
+            faults = "; ".join(
+                f"{'.'.join(map(str, e['loc']))}: {e['msg']}, got {e['input']!r}" for e in error.errors()
+            )
+            raise ValueError(f"recipe {self.name} with {list(overrides)}: {faults}") from None
+
+
+def _descend(document: dict[str, Any], groups: Sequence[str], field: str, override: str) -> dict[str, Any]:
+    for group in groups:
+        document = document.get(group) if isinstance(document.get(group), dict) else {}  # type: ignore[assignment]
+    if field not in document:
+        known = ", ".join(document) or "preprocessing.*, model.*, training.*"
+        raise ValueError(f"recipe override {override!r}: no such field; here there are: {known}")
+    return document
+
+
+def _parsed(value: str) -> Any:
+    try:
+        return json.loads(value)
+    except json.JSONDecodeError:
+        return value.strip()
+
+
+def recipe_names() -> tuple[str, ...]:
+    """The recipes that come with the package."""
+    package = importlib.import_module("angiopipe.recipes")
+    return tuple(sorted(module.name for module in pkgutil.iter_modules(package.__path__)))
+
+
+def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
+    """The recipe `name` with `overrides` (see `Recipe.with_overrides`) applied.
+
+    Raises:
+      ValueError: there is no such recipe, or an override does not fit it.
+    """
+    if name not in recipe_names():
+        raise ValueError(f"recipe {name!r}: expected one of {', '.join(recipe_names())}")
+    recipe: Recipe = importlib.import_module(f"angiopipe.recipes.{name}").RECIPE
+    return recipe.with_overrides(overrides)

@@ -1,0 +1,161 @@
+"""Manifests: the small JSON files that steps hand to one another in place of a cohort.
+
+A manifest says what the data is and where its shards lie. It is written after the last shard, so
+its presence is what makes a folder of shards count.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import ValidationError
+
+from angiopipe import storage
+from angiopipe.recipe import Fields, Recipe
+
+MANIFEST_NAME = "manifest.json"
+
+
+class Shard(Fields):
+    """One TFRecord file of a data set.
+
+    Attributes:
+      name: file name in the manifest's location.
+      split: the split whose studies it holds.
+      studies: how many records.
+      bytes: its size.
+      sha256: of its bytes.
+    """
+
+    name: str
+    split: str
+    studies: int
+    bytes: int
+    sha256: str
+
+
+class Manifest(Fields):
+    """A step's artifact, as one JSON file."""
+
+    @classmethod
+    def read(cls, uri: str) -> Self:
+        """Reads a manifest.
+
+        Raises:
+          ValueError: the file is not a manifest of this kind.
+        """
+        try:
+            return cls.model_validate_json(storage.read_text(uri))
+        except ValidationError as error:
+            raise ValueError(f"{uri}: expected a {cls.__name__}, found {error}") from None
+
+    def write(self, uri: str) -> None:
+        storage.write_text(uri, self.model_dump_json(indent=1) + "\n")
+
+
+class ShardedManifest(Manifest):
+    """What studies and examples have in common.
+
+    Attributes:
+      fingerprint: names the content; also the last part of `location`.
+      data_fingerprint: names the raw data set (images and labels) it was made from.
+      location: URI of the folder that holds the shards.
+      shards: in the order of their names.
+    """
+
+    fingerprint: str
+    data_fingerprint: str
+    location: str
+    shards: tuple[Shard, ...]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Studies per split."""
+        counts: dict[str, int] = {}
+        for shard in self.shards:
+            counts[shard.split] = counts.get(shard.split, 0) + shard.studies
+        return counts
+
+    def shard_uris(self, split: str) -> list[str]:
+        return [storage.join(self.location, shard.name) for shard in self.shards if shard.split == split]
+
+
+class StudiesManifest(ShardedManifest):
+    """Studies: one record a study, original encoded bytes."""
+
+    kind: Literal["studies"] = "studies"
+
+
+class ExamplesManifest(ShardedManifest):
+    """Examples: one record a study, uint8 views ready for training.
+
+    Attributes:
+      shape: (views, rows, columns, channels) of an example.
+      recipe: the name of the recipe whose preprocessing made them.
+      preprocessing_digest: of the preprocessing's fields.
+    """
+
+    kind: Literal["examples"] = "examples"
+    shape: tuple[int, int, int, int]
+    recipe: str
+    preprocessing_digest: str
+
+
+class ModelManifest(Manifest):
+    """A trained model: `location` holds `model.weights.h5` and `history.csv`.
+
+    Attributes:
+      location: URI of the folder.
+      recipe: all settings it was made with; rebuilds the architecture.
+      examples_fingerprint, data_fingerprint: what it was trained on.
+      seed: of initial weights and shuffling.
+      best_epoch: the epoch, counted from 1, whose weights were kept.
+      validation_auroc: of `Aneurysm` at that epoch.
+      weights_sha256: of `model.weights.h5`.
+    """
+
+    kind: Literal["model"] = "model"
+    location: str
+    recipe: Recipe
+    examples_fingerprint: str
+    data_fingerprint: str
+    seed: int
+    best_epoch: int
+    validation_auroc: float
+    weights_sha256: str
+
+    @property
+    def weights_uri(self) -> str:
+        return storage.join(self.location, "model.weights.h5")
+
+    @property
+    def history_uri(self) -> str:
+        return storage.join(self.location, "history.csv")
+
+
+class EvaluationManifest(Manifest):
+    """What evaluation found: `location` holds `predictions.csv` and `report.html`.
+
+    Attributes:
+      location: URI of the folder.
+      examples_fingerprint, data_fingerprint: what it was evaluated on.
+      weights_sha256: of the model's weights, so that figures cannot be credited to another model.
+      metrics: flat name to value, as MLflow and Kubeflow show them; no NaN.
+      roc: false positive rate, true positive rate and threshold of each point of the test ROC.
+    """
+
+    kind: Literal["evaluation"] = "evaluation"
+    location: str
+    examples_fingerprint: str
+    data_fingerprint: str
+    weights_sha256: str
+    metrics: dict[str, float]
+    roc: tuple[tuple[float, float, float], ...]
+
+    @property
+    def predictions_uri(self) -> str:
+        return storage.join(self.location, "predictions.csv")
+
+    @property
+    def report_uri(self) -> str:
+        return storage.join(self.location, "report.html")

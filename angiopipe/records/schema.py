@@ -1,0 +1,102 @@
+"""The two record types: studies (original encoded views) and examples (uint8 arrays).
+
+Features of a study: `index`, `labels` (22 bytes, 0 or 1), `split`, and eight entries each, in view
+order, of `views` (encoded bytes), `sha256`, `source` (file name) and `height`, `width` (pixels).
+Features of an example: `index`, `labels` (22 bytes), `present` (8 bytes, 1 where the view exists)
+and `views` (views x rows x columns x channels bytes): a reshape is all the decoding there is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from angiopipe.records.example import decode_example, encode_example
+
+
+@dataclass(frozen=True)
+class StudyRecord:
+    """One study as it came.
+
+    Attributes:
+      index: the study id.
+      split: train, validation or test.
+      labels: (22,) uint8, in the order of `study.LABELS`.
+      views: eight encoded images, in the order of `study.VIEWS`; empty where a view is absent.
+      sha256: of each view's bytes, hexadecimal.
+      source: each view's file name.
+      sizes: (rows, columns) of each view, pixels.
+    """
+
+    index: str
+    split: str
+    labels: np.ndarray
+    views: tuple[bytes, ...]
+    sha256: tuple[str, ...]
+    source: tuple[str, ...]
+    sizes: tuple[tuple[int, int], ...]
+
+    def encode(self) -> bytes:
+        return encode_example(
+            {
+                "index": [self.index.encode()],
+                "split": [self.split.encode()],
+                "labels": [np.asarray(self.labels, np.uint8).tobytes()],
+                "views": list(self.views),
+                "sha256": [digest.encode() for digest in self.sha256],
+                "source": [name.encode() for name in self.source],
+                "height": [rows for rows, _ in self.sizes],
+                "width": [columns for _, columns in self.sizes],
+            }
+        )
+
+    @classmethod
+    def decode(cls, payload: bytes) -> StudyRecord:
+        features = decode_example(payload)
+        return cls(
+            index=features["index"][0].decode(),
+            split=features["split"][0].decode(),
+            labels=np.frombuffer(features["labels"][0], np.uint8),
+            views=tuple(features["views"]),
+            sha256=tuple(digest.decode() for digest in features["sha256"]),
+            source=tuple(name.decode() for name in features["source"]),
+            sizes=tuple(zip(features["height"], features["width"], strict=True)),
+        )
+
+
+@dataclass(frozen=True)
+class ExampleRecord:
+    """One study ready for training.
+
+    Attributes:
+      index: the study id.
+      labels: (22,) uint8, in the order of `study.LABELS`.
+      present: (8,) uint8, 1 where the view exists.
+      views: (8, rows, columns, channels) uint8; zeros where a view is absent.
+    """
+
+    index: str
+    labels: np.ndarray
+    present: np.ndarray
+    views: np.ndarray
+
+    def encode(self) -> bytes:
+        return encode_example(
+            {
+                "index": [self.index.encode()],
+                "labels": [np.asarray(self.labels, np.uint8).tobytes()],
+                "present": [np.asarray(self.present, np.uint8).tobytes()],
+                "views": [np.ascontiguousarray(self.views, np.uint8).tobytes()],
+            }
+        )
+
+    @classmethod
+    def decode(cls, payload: bytes, shape: tuple[int, int, int, int]) -> ExampleRecord:
+        features = decode_example(payload)
+        return cls(
+            index=features["index"][0].decode(),
+            labels=np.frombuffer(features["labels"][0], np.uint8),
+            present=np.frombuffer(features["present"][0], np.uint8),
+            views=np.frombuffer(features["views"][0], np.uint8).reshape(shape),
+        )

@@ -1,0 +1,131 @@
+"""Places by URI: a local directory, gs:// or s3://, with writes that appear whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import posixpath
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import fsspec
+
+
+def is_local(uri: str) -> bool:
+    return "://" not in uri or uri.startswith("file://")
+
+
+def local_path(uri: str) -> Path:
+    """The file system path of a local URI.
+
+    Raises:
+      ValueError: `uri` is not local.
+    """
+    if not is_local(uri):
+        raise ValueError(f"{uri}: expected a local path")
+    return Path(uri.removeprefix("file://"))
+
+
+def join(uri: str, *parts: str) -> str:
+    return posixpath.join(uri, *parts)
+
+
+def absolute(uri: str) -> str:
+    """`uri` itself, or the absolute path of a local one, so that it means the same to every step."""
+    return str(local_path(uri).absolute()) if is_local(uri) else uri.rstrip("/")
+
+
+def exists(uri: str) -> bool:
+    if is_local(uri):
+        return local_path(uri).exists()
+    filesystem, path = fsspec.core.url_to_fs(uri)
+    return bool(filesystem.exists(path))
+
+
+def read_bytes(uri: str) -> bytes:
+    if is_local(uri):
+        return local_path(uri).read_bytes()
+    with fsspec.open(uri, "rb") as file:
+        return file.read()
+
+
+def write_bytes(uri: str, content: bytes) -> None:
+    """Writes an object whole: it appears under its name with all of `content`, or not at all."""
+    with new_file(uri) as path:
+        path.write_bytes(content)
+
+
+def read_text(uri: str) -> str:
+    return read_bytes(uri).decode("utf-8")
+
+
+def write_text(uri: str, content: str) -> None:
+    write_bytes(uri, content.encode("utf-8"))
+
+
+def remove(uri: str) -> None:
+    """Removes a file, if it is there."""
+    if is_local(uri):
+        local_path(uri).unlink(missing_ok=True)
+    elif exists(uri):
+        fsspec.core.url_to_fs(uri)[0].rm_file(fsspec.core.url_to_fs(uri)[1])
+
+
+def list_files(uri: str) -> list[str]:
+    """The URIs of the files directly in a folder, sorted; empty where there is no such folder."""
+    if is_local(uri):
+        folder = local_path(uri)
+        return sorted(str(path) for path in folder.iterdir() if path.is_file()) if folder.is_dir() else []
+    filesystem, path = fsspec.core.url_to_fs(uri)
+    if not filesystem.exists(path):
+        return []
+    entries = filesystem.ls(path, detail=True)
+    return sorted(filesystem.unstrip_protocol(e["name"]) for e in entries if e["type"] == "file")
+
+
+@contextmanager
+def new_file(uri: str) -> Iterator[Path]:
+    """A local path to write to, published as `uri` when the block ends without an error.
+
+    Locally the file is renamed into place; object stores have no rename, but show an uploaded
+    object only once it is complete.
+    """
+    local = is_local(uri)
+    if local:
+        local_path(uri).parent.mkdir(parents=True, exist_ok=True)
+    folder = local_path(uri).parent if local else None
+    descriptor, name = tempfile.mkstemp(prefix=".writing-", dir=folder)
+    os.close(descriptor)
+    path = Path(name)
+    try:
+        yield path
+        path.chmod(0o644)
+        if local:
+            path.replace(local_path(uri))
+        else:
+            fsspec.core.url_to_fs(uri)[0].put_file(str(path), fsspec.core.url_to_fs(uri)[1])
+    finally:
+        path.unlink(missing_ok=True)
+
+
+@contextmanager
+def staged(uri: str) -> Iterator[Path]:
+    """A local path with the content of `uri`: itself if it is local, else a copy for the block."""
+    if is_local(uri):
+        yield local_path(uri)
+        return
+    folder = Path(tempfile.mkdtemp(prefix="angiopipe-"))
+    try:
+        path = folder / posixpath.basename(uri)
+        fsspec.core.url_to_fs(uri)[0].get_file(fsspec.core.url_to_fs(uri)[1], str(path))
+        yield path
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def file_sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,27 @@
+from kfp import dsl
+
+from components.face import base_component
+
+
+@base_component()
+def preprocess(
+    studies: dsl.Input[dsl.Dataset],
+    data_root: str,
+    run_id: str,
+    recipe: str,
+    overrides: list[str],
+    beam_args: list[str],
+    examples: dsl.Output[dsl.Dataset],
+) -> None:
+    """Makes a recipe's examples from studies."""
+    from angiopipe.dataflow.preprocess import preprocess as run
+
+    run(
+        studies=studies.path,
+        out=examples.path,
+        data_root=data_root,
+        run_id=run_id,
+        recipe=recipe,
+        overrides=overrides,
+        beam_args=beam_args,
+    )

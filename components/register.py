@@ -1,0 +1,27 @@
+from kfp import dsl
+
+from components.face import train_component
+
+
+@train_component()
+def register(
+    model: dsl.Input[dsl.Model],
+    evaluation: dsl.Input[dsl.Artifact],
+    data_root: str,
+    run_id: str,
+    tracking_uri: str,
+    model_name: str,
+    registration: dsl.Output[dsl.Artifact],
+) -> None:
+    """Registers the model in MLflow as challenger, as champion too if there is none."""
+    from angiopipe.registry.register import register as run
+
+    run(
+        model=model.path,
+        evaluation=evaluation.path,
+        out=registration.path,
+        data_root=data_root,
+        run_id=run_id,
+        tracking_uri=tracking_uri,
+        model_name=model_name,
+    )

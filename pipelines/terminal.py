@@ -1,0 +1,58 @@
+"""A local run's output for people: the steps' own lines, without Kubeflow's executor protocol."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+import sys
+from collections.abc import Iterator
+from typing import TextIO
+
+_TIMESTAMPED = re.compile(r"\d\d:\d\d:\d\d\.\d{3} - ")
+
+
+class _WithoutExecutorLines(io.TextIOBase):
+    """Passes whole lines on, except those that Kubeflow's executor writes about itself."""
+
+    def __init__(self, terminal: TextIO):
+        self.terminal = terminal
+        self.line = ""
+        self.hidden_until = re.compile("")
+
+    def write(self, text: str) -> int:
+        self.line += text
+        while "\n" in self.line:
+            line, _, self.line = self.line.partition("\n")
+            if self._is_for_people(line):
+                self.terminal.write(line + "\n")
+        return len(text)
+
+    def flush(self) -> None:
+        self.terminal.flush()
+
+    def _is_for_people(self, line: str) -> bool:
+        """False for the executor's lines, the JSON or list that follows some of them, and rulers."""
+        if not self.hidden_until.match(line):
+            return False
+        # The JSON's last line is a brace at the indent of a step's output; the next line counts again.
+        closes_json = self.hidden_until.pattern == _END_OF_JSON
+        self.hidden_until = re.compile("")
+        if closes_json:
+            return False
+        if line.rstrip().endswith("Got executor_input:"):
+            self.hidden_until = re.compile(_END_OF_JSON)
+        elif _TIMESTAMPED.match(line) and line.endswith(" outputs:"):
+            self.hidden_until = re.compile(f"{_TIMESTAMPED.pattern}|-{{20}}")
+            return False
+        return "[KFP Executor" not in line and "Streamed logs:" not in line and bool(line.strip(" -"))
+
+
+_END_OF_JSON = r"    \}$"
+
+
+@contextlib.contextmanager
+def executor_lines_hidden() -> Iterator[None]:
+    """Hides the executor's protocol while the block prints to the terminal."""
+    with contextlib.redirect_stdout(_WithoutExecutorLines(sys.stdout)):  # type: ignore[type-var]
+        yield

@@ -1,0 +1,37 @@
+"""What several tests share: a small synthetic cohort on disk and the manifests made from it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from angiopipe.cohort.synthetic import synthesize
+
+
+class Cohort(NamedTuple):
+    """Where a cohort's training set lies."""
+
+    images: str
+    labels: str
+
+
+@pytest.fixture(scope="session")
+def cohort(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
+    """48 easy studies of 96 x 96; not to be written to."""
+    out = tmp_path_factory.mktemp("cohort") / "easy"
+    synthesize(out, studies=48, size=96, seed=3, difficulty="easy", processes=1, test_studies=4)
+    return Cohort(str(out / "train_set" / "images"), str(out / "train_set" / "train.csv"))
+
+
+@pytest.fixture
+def own_cohort(cohort: Cohort, tmp_path: Path) -> Cohort:
+    """A copy of the cohort that a test may damage."""
+    images = tmp_path / "own" / "images"
+    images.mkdir(parents=True)
+    for path in Path(cohort.images).iterdir():
+        (images / path.name).write_bytes(path.read_bytes())
+    labels = tmp_path / "own" / "train.csv"
+    labels.write_bytes(Path(cohort.labels).read_bytes())
+    return Cohort(str(images), str(labels))

@@ -1,0 +1,46 @@
+import json
+import logging
+from pathlib import Path
+
+import pytest
+
+from angiopipe.step import FaultyStudies, step
+
+
+@step("add")
+def add(a: int, b: int, data_root: str, run_id: str = "local") -> int:
+    """Adds two positive numbers."""
+    logging.getLogger("angiopipe.test").info("adding %d", a)
+    if a < 0:
+        raise FaultyStudies("2 faults:", ["study 1: expected x", "study 2: expected y"])
+    return a + b
+
+
+def test_a_step_is_its_function(tmp_path):
+    assert add(1, 2, data_root=str(tmp_path)) == 3
+    assert add.__doc__ == "Adds two positive numbers."
+
+
+def test_a_step_leaves_its_seconds_and_memory(tmp_path):
+    add(1, 2, str(tmp_path), run_id="r1")
+    record = json.loads((tmp_path / "runs" / "r1" / "steps" / "add.json").read_text())
+    assert record["step"] == "add"
+    assert record["seconds"] >= 0
+    assert record["peak_mb"] > 1
+
+
+def test_a_failing_step_leaves_its_error_faults_and_log(tmp_path):
+    with pytest.raises(FaultyStudies, match="study 2: expected y"):
+        add(-7, 2, str(tmp_path))
+    failure = json.loads((tmp_path / "runs" / "local" / "failures" / "add.json").read_text())
+    assert failure["error"] == "FaultyStudies"
+    assert failure["faults"] == ["study 1: expected x", "study 2: expected y"]
+    assert failure["last_log_lines"][-1].endswith("adding -7")
+    assert not (tmp_path / "runs" / "local" / "steps").exists()
+
+
+def test_a_step_that_ends_well_clears_the_failure_of_an_earlier_try(tmp_path):
+    with pytest.raises(FaultyStudies):
+        add(-7, 2, str(tmp_path))
+    add(1, 2, str(tmp_path))
+    assert not list(Path(tmp_path).glob("runs/local/failures/*"))
