@@ -39,10 +39,7 @@ def signature() -> ModelSignature:
 
 def requirements() -> list[str]:
     """The packages the predictor imports, pinned to the versions it was tested with here."""
-    pins = [f"{name}=={importlib.metadata.version(name)}" for name in _REQUIRED]
-    return sorted(
-        [*pins, f"{_installed_tensorflow()}=={importlib.metadata.version(_installed_tensorflow())}"]
-    )
+    return sorted([*(f"{name}=={importlib.metadata.version(name)}" for name in _REQUIRED), _tensorflow_pin()])
 
 
 def input_example() -> pd.DataFrame:
@@ -67,9 +64,10 @@ def model_files(model: ModelManifest) -> Iterator[Path]:
         yield folder
 
 
-def _installed_tensorflow() -> str:
-    installed = {distribution.name for distribution in importlib.metadata.distributions()}
+def _tensorflow_pin() -> str:
     for name in _TENSORFLOWS:
-        if name in installed:
-            return name
+        try:
+            return f"{name}=={importlib.metadata.version(name)}"
+        except importlib.metadata.PackageNotFoundError:
+            continue
     raise ImportError("expected TensorFlow to be installed: pip install angiopipe[train]")

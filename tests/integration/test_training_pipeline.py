@@ -1,0 +1,137 @@
+"""The whole line on Kubeflow's local runner: raw images in, a model that a stranger can load out."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+
+from angiopipe.study import ANEURYSM, LABELS, LOCATIONS, VIEW_NAMES
+
+REDUCED = {
+    "kium_vgg16": ["preprocessing.size=32", "model.widths=[4,4,8,8,8]", "model.dense=[16,16,8]"],
+    "coding_vessels": ["preprocessing.size=64", "training.batch_size=8"],
+    "octoview": ["preprocessing.size=64"],
+}
+ROOT = Path(__file__).parents[2]
+
+
+class Run(NamedTuple):
+    """What a run left behind."""
+
+    folder: Path
+    registration: dict
+    printed: str
+
+
+def run_pipeline(data_root: Path, images: str, labels: str, recipe: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "pipelines", "run", "training", "--images", images, "--labels", labels]
+    options = ["--data-root", str(data_root), "--recipe", recipe, "--overrides", "training.epochs=1", *REDUCED[recipe]]
+    return subprocess.run(
+        [*command, *options],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"},
+    )
+
+
+def finished(data_root: Path, cohort, recipe: str) -> Run:
+    done = run_pipeline(data_root, cohort.images, cohort.labels, recipe)
+    assert done.returncode == 0, done.stdout + done.stderr
+    path = max(data_root.glob("runs/*/registration.json"), key=lambda path: path.stat().st_mtime)
+    return Run(path.parent, json.loads(path.read_text()), done.stdout)
+
+
+@pytest.fixture(scope="module", params=list(REDUCED))
+def run(request, tmp_path_factory, cohort) -> Run:
+    return finished(tmp_path_factory.mktemp(request.param), cohort, request.param)
+
+
+def studies(cohort, indices: list[str]) -> pd.DataFrame:
+    images = Path(cohort.images)
+    rows = [[(images / f"{index}{view}.jpg").read_bytes() for view in VIEW_NAMES] for index in indices]
+    return pd.DataFrame(rows, columns=list(VIEW_NAMES), index=indices)
+
+
+def load(run: Run, alias: str):
+    mlflow.set_tracking_uri(run.registration["tracking_uri"])
+    return mlflow.pyfunc.load_model(f"models:/aneurysm-detector@{alias}")
+
+
+@pytest.mark.slow
+def test_the_run_ends_by_telling_what_it_made(run):
+    metrics = run.registration["metrics"]
+    assert f"test AUROC   {metrics['test_auroc']:.3f} (95 % interval" in run.printed
+    assert "registered   aneurysm-detector, version 1, alias champion, challenger" in run.printed
+    assert f"report       {run.registration['report_uri']}" in run.printed
+    assert f"mlflow ui --backend-store-uri {run.registration['tracking_uri']}" in run.printed
+    assert "<html" in Path(run.registration["report_uri"]).read_text()
+    assert "KFP Executor" not in run.printed
+
+
+@pytest.mark.slow
+def test_every_step_left_its_record(run):
+    steps = {path.stem: json.loads(path.read_text()) for path in (run.folder / "steps").iterdir()}
+    assert set(steps) == {"validate", "ingest", "preprocess", "train", "evaluate", "register"}
+    assert all(record["peak_mb"] > 0 for record in steps.values())
+    assert not (run.folder / "failures").exists()
+
+
+@pytest.mark.slow
+def test_the_registered_model_scores_raw_images_as_the_evaluation_did(run, cohort):
+    evaluated = pd.read_csv(run.folder / "evaluation" / "predictions.csv", dtype={"Index": str})
+    evaluated = evaluated[evaluated["split"] == "test"].set_index("Index")
+    scored = load(run, "champion").predict(studies(cohort, list(evaluated.index)))
+    predicted = [f"probability_{label}" for label in LABELS]
+    np.testing.assert_allclose(scored[list(LABELS)], evaluated[predicted], atol=2e-5)
+    assert (scored["missing_views"] == "").all()
+    assert scored[list(LOCATIONS)].notna().all(axis=None) != run.folder.parts[-3].startswith("kium")
+
+
+@pytest.mark.slow
+def test_paths_count_as_images_and_absent_views_are_named(run, cohort):
+    row = {"LI-A": str(next(Path(cohort.images).glob("*LI-A.jpg"))), "RV-B": None}
+    scored = load(run, "champion").predict(pd.DataFrame([row]))
+    assert scored["missing_views"].iloc[0] == ",".join(VIEW_NAMES[1:])
+    assert 0 <= scored[ANEURYSM].iloc[0] <= 1
+
+
+@pytest.mark.slow
+def test_studies_that_cannot_be_scored_are_all_named(run):
+    rows = pd.DataFrame({"LI-A": [b"broken", None], "LI-B": [None, None]}, index=["s1", "s2"])
+    with pytest.raises(ValueError, match="2 of 2 studies cannot be scored") as caught:
+        load(run, "champion").predict(rows)
+    assert "row s1: expected a readable JPEG, PNG or TIFF" in str(caught.value)
+    assert "row s2: expected at least one of LI-A" in str(caught.value)
+
+
+@pytest.mark.slow
+def test_a_second_run_reuses_the_data_and_adds_a_challenger(run, cohort):
+    if run.registration["version"] != 1 or not run.folder.parts[-3].startswith("kium"):
+        pytest.skip("once is enough: on the smallest recipe")
+    second = finished(run.folder.parents[1], cohort, "kium_vgg16")
+    assert second.printed.count("unchanged, reused") == 2
+    assert second.registration["version"] == 2
+    assert second.registration["aliases"] == ["challenger"]
+    assert load(run, "champion").metadata.run_id == run.registration["mlflow_run_id"]
+    assert load(run, "challenger").metadata.run_id == second.registration["mlflow_run_id"]
+
+
+@pytest.mark.slow
+def test_a_failing_run_ends_with_the_librarys_one_message(own_cohort, tmp_path):
+    for path in sorted(Path(own_cohort.images).iterdir())[:2]:
+        path.unlink()
+    failed = run_pipeline(tmp_path / "root", own_cohort.images, own_cohort.labels, "octoview")
+    assert failed.returncode == 1
+    assert "validate failed" in failed.stderr
+    assert "expected 8 views, found 6: LI-A, LI-B are missing (line 2)" in failed.stderr
+    assert not list((tmp_path / "root").glob("studies/*"))
