@@ -137,13 +137,14 @@ class Octoview(Fields):
     architecture: Literal["octoview"] = "octoview"
     widths: tuple[PositiveInt, ...] = (16, 32, 64)
     blocks: tuple[NonNegativeInt, ...] = (0, 1, 1)
-    sharpness: PositiveFloat = 1.0
+    sharpness: PositiveFloat = 2.0
     dropout: float = Field(default=0.0, ge=0, lt=1)
 
     @model_validator(mode="after")
     def _as_many_blocks_as_widths(self) -> Self:
         if len(self.blocks) != len(self.widths):
-            raise ValueError(f"blocks must have as many entries as widths, {len(self.widths)}, got {len(self.blocks)}")
+            expected, found = len(self.widths), len(self.blocks)
+            raise ValueError(f"blocks must have as many entries as widths, {expected}, got {found}")
         return self
 
 

@@ -1,0 +1,49 @@
+"""What every architecture's first and last layers share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+from angiopipe.study import VIEWS
+
+
+def study_inputs(shape: tuple[int, int, int, int]) -> dict[str, Any]:
+    """The inputs of every model.
+
+    Args:
+      shape: (views, rows, columns, channels) of an example.
+
+    Returns:
+      "views": (batch, views, rows, columns, channels) uint8, and "present": (batch, views) uint8.
+    """
+    return {
+        "views": keras.Input(shape, dtype="uint8", name="views"),
+        "present": keras.Input((len(VIEWS),), dtype="uint8", name="present"),
+    }
+
+
+def present_only(views: Any, present: Any) -> Any:
+    """The views in the compute type, zeros where one is absent whatever its bytes say."""
+    kind = keras.config.dtype_policy().compute_dtype
+    mask = keras.ops.reshape(keras.ops.cast(present, kind), (-1, len(VIEWS), 1, 1, 1))
+    return keras.ops.cast(views, kind) * mask
+
+
+def logits(features: Any, labels: int) -> Any:
+    """A dense layer to (batch, labels) logits, float32 under mixed precision too."""
+    return keras.layers.Dense(labels, dtype="float32", name="logits")(features)
+
+
+def check_size(shape: tuple[int, int, int, int], least: int, architecture: str) -> None:
+    """Refuses views that an architecture would shrink to nothing.
+
+    Raises:
+      ValueError: rows or columns are fewer than `least`.
+    """
+    if min(shape[1:3]) < least:
+        raise ValueError(
+            f"model {architecture}: views must have {least} rows and columns at least, "
+            f"got {shape[1]} x {shape[2]}; set preprocessing.size={least} or more"
+        )

@@ -1,0 +1,228 @@
+"""octoview: one encoder for all views, evidence per position and location, pooled.
+
+The network asks two things of every position of every view: is there an aneurysm, and if so, at
+which of the 21 locations. The first depends on what the position looks like; the second also on
+where it lies and on which vessel was injected. Their product, pooled over positions and views,
+scores each location, and the locations together score `Aneurysm`, as the labels are defined.
+
+Left and right are handled by construction: views of the right side are seen as mirrored left ones
+and their evidence is filed under the mirrored locations, so a mirrored study gets mirrored scores
+and either side teaches the other.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from angiopipe.models import inputs
+from angiopipe.models.anatomy import visibility
+from angiopipe.recipe import Octoview
+from angiopipe.study import LOCATIONS, MIRRORED_LABELS, VIEWS
+
+_BACKGROUND = 200.0
+"""Grey level that preprocessing gives the background; see `imaging.octoview`."""
+_RIGHT = np.array([view.side == "R" for view in VIEWS])
+_FLIPPED = np.array([view.side == "R" and view.projection == "A" for view in VIEWS])
+_MIRRORED_LOCATIONS = np.array(MIRRORED_LABELS[1:]) - 1
+_WAVES = 4
+"""The shortest wave goes this often into a view: 20 mm of a usual field of view are told apart."""
+_PLACE_SCALE = 4.0
+"""How fast places are learned in relation to the rest."""
+_ABSENT = -1e4
+"""Log evidence of a view that does not exist."""
+
+
+def build(model: Octoview, shape: tuple[int, int, int, int]) -> keras.Model:
+    """An untrained network.
+
+    Args:
+      model: the encoder's widths and depths, and the pooling.
+      shape: (views, rows, columns, 1) of an example.
+
+    Returns:
+      A model from `inputs.study_inputs` to (batch, 22) float32 logits in the order of `LABELS`.
+
+    Raises:
+      ValueError: the views are not grey, or too small for the encoder's stages.
+    """
+    inputs.check_size(shape, 2 ** len(model.widths), "octoview")
+    if shape[3] != 1:
+        raise ValueError(f"model octoview: views must have 1 channel (grey), got {shape[3]}")
+    study = inputs.study_inputs(shape)
+    x = LeftSided(name="left_sided")(study["views"])
+    x = Attenuation(name="attenuation")(x)
+    x = encode(ops.reshape(x, (-1, *shape[1:])), model)
+    x = ops.reshape(x, (-1, *(shape[0], *x.shape[1:])))
+    maps = Evidence(name="evidence")(x)
+    return keras.Model(study, Pool(model.sharpness, name="pool")(maps, study["present"]), name="octoview")
+
+
+def evidence(model: keras.Model) -> keras.Model:
+    """The part of an octoview model that makes its maps.
+
+    Returns:
+      A model from the same inputs to (batch, 8, h, w, 22) float32 log evidence: of any location
+      first, then of each, right side and left side where the views have them.
+    """
+    return keras.Model(model.input, Overlay(name="overlay")(model.get_layer("evidence").output))
+
+
+def encode(x: Any, model: Octoview) -> Any:
+    """Features of single views.
+
+    Nothing is normalised over a view: what is dark in one place must not show in another, or the
+    maps would light up everywhere and say no location.
+
+    Args:
+      x: (views, rows, columns, 1) attenuation.
+      model: widths and depths.
+
+    Returns:
+      (views, rows / 2**stages, columns / 2**stages, widths[-1]).
+    """
+    for stage, (width, blocks) in enumerate(zip(model.widths, model.blocks, strict=True)):
+        x = _convolve(x, width, 5 if stage == 0 else 3, strides=2)
+        for _ in range(blocks):
+            y = _convolve(_convolve(x, width, 3), width, 3, activation=None)
+            x = keras.layers.Activation("relu")(keras.layers.Add()([x, Scale()(y)]))
+    return keras.layers.SpatialDropout2D(model.dropout)(x) if model.dropout else x
+
+
+def _convolve(x: Any, width: int, size: int, strides: int = 1, activation: str | None = "relu") -> Any:
+    return keras.layers.Conv2D(
+        width, size, strides=strides, padding="same", activation=activation, kernel_initializer="he_normal"
+    )(x)
+
+
+class Scale(keras.layers.Layer):
+    """A learned factor that starts at zero: without normalisation, residual blocks start as nothing.
+
+    Source: De and Smith 2020, "Batch normalization biases residual blocks towards the identity".
+    """
+
+    def build(self, shape: tuple[int, ...]) -> None:
+        self.gamma = self.add_weight(shape=(shape[-1],), initializer="zeros", name="gamma")
+
+    def call(self, x: Any) -> Any:
+        return x * self.gamma
+
+
+class LeftSided(keras.layers.Layer):
+    """Flips the columns of antero-posterior views of the right side; lateral views stay as they are."""
+
+    def call(self, views: Any) -> Any:
+        return ops.where(_FLIPPED[:, None, None, None], ops.flip(views, axis=3), views)
+
+
+class Attenuation(keras.layers.Layer):
+    """Grey levels to what the contrast absorbed, proportional to the depth of vessel passed through."""
+
+    def call(self, views: Any) -> Any:
+        grey = ops.maximum(ops.cast(views, "float32"), 8.0)
+        return ops.cast(ops.clip(2.0 * ops.log(_BACKGROUND / grey), -0.5, 5.0), self.compute_dtype)
+
+
+class Evidence(keras.layers.Layer):
+    """Features to maps of log evidence: an aneurysm here, and which.
+
+    Input (batch, 8, h, w, features); output (batch, 8, h, w, 21) float32 in the order of
+    `LOCATIONS`, right antero-posterior views still mirrored.
+    """
+
+    def __init__(self, **settings: Any):
+        super().__init__(dtype="float32", **settings)
+        self.anything = keras.layers.Dense(1, dtype="float32", name="anything")
+        self.which = keras.layers.Dense(len(LOCATIONS), dtype="float32", name="which")
+
+    def build(self, shape: tuple[int, ...]) -> None:
+        self.anything.build(shape)
+        self.which.build(shape)
+        left = np.log(visibility()[~_RIGHT])
+        self.prior = self.add_weight(
+            shape=left.shape,
+            initializer=lambda *_, **__: ops.convert_to_tensor(left),
+            name="prior",
+            dtype="float32",
+        )
+        self.basis = _place_basis(shape[2], shape[3])
+        self.place = self.add_weight(
+            shape=(len(left), self.basis.shape[-1], 1 + len(LOCATIONS)),
+            initializer="zeros",
+            name="place",
+            dtype="float32",
+        )
+
+    def call(self, x: Any) -> Any:
+        place = ops.einsum("hwk,tkl->thwl", self.basis, self.place)
+        place = ops.concatenate([place, place])
+        prior = ops.concatenate([self.prior, self.prior])
+        which = self.which(x) + place[..., 1:] + prior[:, None, None, :]
+        maps = self.anything(x) + place[..., :1] + ops.log_softmax(which, axis=-1)
+        left, right = ops.split(maps, 2, axis=1)
+        return ops.concatenate([left, ops.take(right, _MIRRORED_LOCATIONS, axis=-1)], axis=1)
+
+
+def _place_basis(rows: int, columns: int) -> np.ndarray:
+    """Waves over a view: their sums are smooth hills, wherever a location is usually seen.
+
+    Returns:
+      (rows, columns, 81) float32: products of the waves along rows and along columns.
+    """
+    waves = []
+    for length in (rows, columns):
+        phase = np.pi * np.linspace(-1, 1, length)[:, None] * np.arange(_WAVES + 1)
+        waves.append(np.concatenate([np.cos(phase), np.sin(phase[:, 1:])], axis=1))
+    basis = waves[0][:, None, :, None] * waves[1][None, :, None, :]
+    return (_PLACE_SCALE * basis).reshape(rows, columns, -1).astype(np.float32)
+
+
+class Pool(keras.layers.Layer):
+    """Maps to logits: log-sum-exp over present views and positions, then any of the locations.
+
+    Input (batch, 8, h, w, 21) and (batch, 8) presence; output (batch, 22) float32.
+    """
+
+    def __init__(self, sharpness: float, **settings: Any):
+        super().__init__(dtype="float32", **settings)
+        self.start = sharpness
+
+    def build(self, maps_shape: tuple[int, ...], present_shape: tuple[int, ...]) -> None:
+        self.sharpness = self.add_weight(
+            shape=(), initializer=keras.initializers.Constant(np.log(np.expm1(self.start))), name="sharpness"
+        )
+        positions = maps_shape[1] * maps_shape[2] * maps_shape[3]
+        self.bias = self.add_weight(
+            shape=(), initializer=keras.initializers.Constant(-np.log(positions)), name="bias"
+        )
+
+    def call(self, maps: Any, present: Any) -> Any:
+        sharpness = ops.softplus(self.sharpness)
+        absent = _ABSENT * (1.0 - ops.cast(present, "float32"))
+        maps = maps * sharpness + absent[:, :, None, None, None]
+        locations = ops.logsumexp(maps, axis=(1, 2, 3)) / sharpness + self.bias
+        return ops.concatenate([any_of(locations), locations], axis=-1)
+
+
+def any_of(logits: Any) -> Any:
+    """The logit of at least one of independent events (noisy or).
+
+    Args:
+      logits: (..., events).
+
+    Returns:
+      (..., 1): log(p / (1 - p)) with p = 1 - product of (1 - sigmoid(logits)).
+    """
+    none = ops.sum(ops.softplus(logits), axis=-1, keepdims=True)
+    return none + ops.log(-ops.expm1(-ops.maximum(none, 1e-6)))
+
+
+class Overlay(keras.layers.Layer):
+    """Maps per location to maps per label, each view the way it came."""
+
+    def call(self, maps: Any) -> Any:
+        maps = ops.concatenate([ops.logsumexp(maps, axis=-1, keepdims=True), maps], axis=-1)
+        return ops.where(_FLIPPED[:, None, None, None], ops.flip(maps, axis=3), maps)

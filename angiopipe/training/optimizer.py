@@ -1,0 +1,32 @@
+"""The recipe's update rule and learning rate as Keras objects."""
+
+from __future__ import annotations
+
+import keras
+
+from angiopipe.recipe import Training
+
+
+def build(training: Training, steps: int) -> keras.optimizers.Optimizer:
+    """The optimizer of a training run of `steps` steps in all."""
+    rate = _schedule(training, steps)
+    if training.optimizer == "sgd":
+        return keras.optimizers.SGD(rate, clipnorm=training.clipnorm)
+    if training.optimizer == "adam":
+        return keras.optimizers.Adam(rate, clipnorm=training.clipnorm)
+    optimizer = keras.optimizers.AdamW(rate, weight_decay=training.weight_decay, clipnorm=training.clipnorm)
+    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "prior", "sharpness"])
+    return optimizer
+
+
+def _schedule(training: Training, steps: int) -> float | keras.optimizers.schedules.LearningRateSchedule:
+    schedules = keras.optimizers.schedules
+    rate = training.learning_rate
+    if training.schedule == "time_decay":
+        return schedules.InverseTimeDecay(rate, decay_steps=1, decay_rate=training.decay)
+    if training.schedule == "constant":
+        return rate
+    warmup = round(training.warmup * steps)
+    if not warmup:
+        return schedules.CosineDecay(rate, steps)
+    return schedules.CosineDecay(0.0, steps - warmup, warmup_target=rate, warmup_steps=warmup)

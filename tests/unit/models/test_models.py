@@ -1,0 +1,176 @@
+"""The architectures: sizes, outputs, and what octoview promises by construction."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+
+from angiopipe import models
+from angiopipe.models.anatomy import visibility
+from angiopipe.recipe import load_recipe
+from angiopipe.study import LABELS, LOCATIONS, MIRRORED_LABELS, MIRRORED_VIEWS, VIEW_NAMES
+
+TINY = {
+    "octoview": ("preprocessing.size=32", "model.widths=[8,16]", "model.blocks=[0,1]"),
+    "kium_vgg16": ("preprocessing.size=32", "model.widths=[4,4,4,4,4]", "model.dense=[8]"),
+    "coding_vessels": ("preprocessing.size=64", "model.features=8", "model.lstm=4", "model.dense=8"),
+}
+
+OCTOVIEW_SHAPE = load_recipe("octoview", TINY["octoview"]).preprocessing.shape
+
+
+def _build(name, *overrides):
+    recipe = load_recipe(name, overrides)
+    return models.build(recipe.model, recipe.preprocessing.shape)
+
+
+def _studies(shape, studies=3):
+    rng = np.random.default_rng(0)
+    return {
+        "views": rng.integers(0, 256, (studies, *shape), np.uint8),
+        "present": np.ones((studies, 8), np.uint8),
+    }
+
+
+@pytest.fixture
+def octoview():
+    """A small octoview whose weights are all away from their start."""
+    keras.utils.set_random_seed(0)
+    model = _build("octoview", *TINY["octoview"])
+    rng = np.random.default_rng(1)
+    model.set_weights([weight + rng.normal(0, 0.1, weight.shape) for weight in model.get_weights()])
+    return model
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [("kium_vgg16", 138_361_425), ("coding_vessels", 32_070_167), ("octoview", 124_644)],
+)
+def test_parameter_counts_at_full_size(name, parameters):
+    assert _build(name).count_params() == parameters
+
+
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+@pytest.mark.parametrize(("name", "outputs"), [("kium_vgg16", 1), ("coding_vessels", 22), ("octoview", 22)])
+def test_logits_are_float32_whatever_the_precision(name, outputs, policy):
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        model = _build(name, *TINY[name])
+        logits = model(_studies(load_recipe(name, TINY[name]).preprocessing.shape))
+    finally:
+        keras.config.set_dtype_policy(before)
+    assert (tuple(logits.shape), keras.backend.standardize_dtype(logits.dtype)) == ((3, outputs), "float32")
+    assert np.isfinite(logits).all()
+
+
+@pytest.mark.parametrize("name", sorted(TINY))
+def test_what_an_absent_view_holds_does_not_matter(name):
+    model = _build(name, *TINY[name])
+    studies = _studies(load_recipe(name, TINY[name]).preprocessing.shape)
+    studies["present"][:, [1, 6]] = 0
+    expected = np.array(model(studies))
+    studies["views"][:, [1, 6]] = 255 - studies["views"][:, [1, 6]]
+    np.testing.assert_array_equal(model(studies), expected)
+
+
+@pytest.mark.parametrize("name", sorted(TINY))
+def test_a_study_is_scored_alike_in_any_batch(name):
+    model = _build(name, *TINY[name])
+    studies = _studies(load_recipe(name, TINY[name]).preprocessing.shape)
+    alone = np.concatenate([model({k: v[i : i + 1] for k, v in studies.items()}) for i in range(3)])
+    np.testing.assert_allclose(model(studies), alone, rtol=1e-4, atol=1e-4)
+
+
+def test_views_too_small_or_of_other_channels_are_refused():
+    with pytest.raises(
+        ValueError, match=r"64 rows and columns at least, got 32 x 32; set preprocessing.size=64"
+    ):
+        _build("coding_vessels", "preprocessing.size=32")
+    with pytest.raises(ValueError, match=r"vgg16: views must have 32 rows and columns at least, got 16 x 16"):
+        _build("kium_vgg16", "preprocessing.size=16")
+    with pytest.raises(ValueError, match=r"octoview: views must have 1 channel \(grey\), got 3"):
+        models.build(load_recipe("octoview").model, (8, 64, 64, 3))
+    with pytest.raises(ValueError, match=r"spatial_attention: views must have 3 channels \(RGB\), got 1"):
+        models.build(load_recipe("coding_vessels").model, (8, 64, 64, 1))
+    with pytest.raises(ValueError, match="blocks must have as many entries as widths, 3, got 1"):
+        load_recipe("octoview", ["model.widths=[8,8,8]", "model.blocks=[1]"])
+
+
+def test_imagenet_weights_that_cannot_be_had(monkeypatch, tmp_path):
+    # A proxy that refuses at once makes the real download fail, and fast, on any machine.
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
+    monkeypatch.setattr("keras.src.backend.config._KERAS_DIR", str(tmp_path))
+    with pytest.raises(
+        ValueError, match=r"weights=imagenet: .* could not be downloaded .* or model.weights=null"
+    ):
+        _build("coding_vessels", *TINY["coding_vessels"], "model.weights=imagenet")
+
+
+def test_weights_by_path(tmp_path):
+    path = tmp_path / "resnet50.weights.h5"
+    with pytest.raises(ValueError, match=r"could not be loaded .* give the path of resnet50_weights_tf_dim"):
+        _build("coding_vessels", *TINY["coding_vessels"], f"model.weights={path}")
+    keras.utils.set_random_seed(0)
+    source = keras.applications.ResNet50(include_top=False, weights=None, input_shape=(64, 64, 3))
+    source.save_weights(path)
+    found = _build("coding_vessels", *TINY["coding_vessels"], f"model.weights={path}").get_layer("resnet50")
+    assert all(np.array_equal(a, b) for a, b in zip(source.get_weights(), found.get_weights(), strict=True))
+
+
+def test_octoview_scores_a_mirrored_study_with_mirrored_scores(octoview):
+    studies = _studies(OCTOVIEW_SHAPE)
+    studies["present"][0, 2] = 0
+    mirrored = {
+        "views": studies["views"][:, MIRRORED_VIEWS].copy(),
+        "present": studies["present"][:, MIRRORED_VIEWS],
+    }
+    frontal = [name.endswith("A") for name in VIEW_NAMES]
+    mirrored["views"][:, frontal] = mirrored["views"][:, frontal, :, ::-1]
+    expected = np.array(octoview(studies))[:, MIRRORED_LABELS]
+    np.testing.assert_allclose(octoview(mirrored), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_octoview_aneurysm_is_any_location(octoview):
+    logits = np.array(octoview(_studies(OCTOVIEW_SHAPE)), np.float64)
+    none = np.prod(1 / (1 + np.exp(logits[:, 1:])), axis=1)
+    np.testing.assert_allclose(1 / (1 + np.exp(-logits[:, 0])), 1 - none, rtol=1e-4)
+
+
+def test_octoview_files_the_evidence_where_the_view_shows_it(octoview):
+    maps = models.evidence(octoview)
+    shape = OCTOVIEW_SHAPE
+    studies = {"views": np.full((2, *shape), 200, np.uint8), "present": np.ones((2, 8), np.uint8)}
+    right = VIEW_NAMES.index("RI-A")
+    studies["views"][1, right, 4:8, 24:28] = 40
+    flat, dark = np.array(maps(studies))
+    assert flat.shape == (8, 8, 8, len(LABELS))
+    changed = np.abs(dark - flat).max(axis=(1, 2, 3)) > 1e-3
+    assert list(np.flatnonzero(changed)) == [right]
+    row, column = np.unravel_index(np.abs(dark - flat)[right, ..., 0].argmax(), (8, 8))
+    assert column >= 4
+    assert row < 4
+    assert models.evidence(_build("kium_vgg16", *TINY["kium_vgg16"])) is None
+
+
+def test_anatomy_of_visibility():
+    chances = visibility()
+    assert chances.shape == (8, 21)
+
+    def chance(view, location):
+        return chances[VIEW_NAMES.index(view), LOCATIONS.index(location)]
+
+    assert chance("LI-A", "L_MCA") > chance("LI-A", "R_ACA") > chance("LI-A", "BA")
+    assert chance("LI-B", "L_PCA") > chance("LI-B", "R_PCA")
+    assert chance("RV-A", "BA") == chance("LV-A", "BA") > chance("RV-A", "L_VA") > chance("RV-A", "R_MCA")
+    mirrored = np.array(MIRRORED_LABELS[1:]) - 1
+    np.testing.assert_array_equal(chances[list(MIRRORED_VIEWS)][:, mirrored], chances)
+
+
+def test_probabilities_of_one_and_of_all_logits():
+    found = models.probabilities(np.array([[0.0], [-800.0]], np.float32))
+    assert (found.shape, found.dtype) == ((2, 22), np.float32)
+    assert found[:, 0].tolist() == [0.5, 0.0]
+    assert np.isnan(found[:, 1:]).all()
+    assert models.probabilities(np.full((1, 22), 800, np.float32)).tolist() == [[1.0] * 22]
