@@ -1,0 +1,1 @@
+"""What a trained model is worth: figures with intervals, operating points and the report."""

@@ -1,0 +1,147 @@
+"""The few test studies a reader should look at, with the views the model saw."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from angiopipe import storage
+from angiopipe.evaluation.predictions import Predictions
+from angiopipe.records.framing import read_records
+from angiopipe.records.manifest import ExamplesManifest
+from angiopipe.records.schema import ExampleRecord
+from angiopipe.study import LOCATIONS, VIEW_NAMES
+
+STUDIES_A_GROUP = 2
+THUMBNAIL_PIXELS = 192
+JPEG_QUALITY = 80
+
+
+@dataclass(frozen=True)
+class Group:
+    """Test studies that show the same thing.
+
+    Attributes:
+      title: what they show.
+      none: what is said where there is no such study.
+      rows: positions in the test predictions, the most telling first.
+    """
+
+    title: str
+    none: str
+    rows: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Thumbnail:
+    """One view of an example study.
+
+    Attributes:
+      name: one of `study.VIEW_NAMES`.
+      source: a data URI of a JPEG; empty where the study lacks the view.
+    """
+
+    name: str
+    source: str
+
+
+@dataclass(frozen=True)
+class ExampleStudy:
+    """One study as the report shows it.
+
+    Attributes:
+      index: the study id.
+      probability: of an aneurysm.
+      positive: whether it has one in truth.
+      truth: the locations that have one.
+      guesses: the three likeliest locations with their probabilities; empty where none is predicted.
+      views: in the order of `study.VIEWS`.
+    """
+
+    index: str
+    probability: float
+    positive: bool
+    truth: tuple[str, ...]
+    guesses: tuple[tuple[str, float], ...]
+    views: tuple[Thumbnail, ...]
+
+
+def choose(test: Predictions, threshold: float) -> tuple[Group, ...]:
+    """Picks the studies on which the model is surest, right or wrong, and those nearest `threshold`."""
+    rising = np.argsort(test.scores, kind="stable")
+    falling = rising[::-1]
+    positive, called = test.truth == 1, test.scores >= threshold
+    nearest = np.argsort(np.abs(test.scores - threshold), kind="stable")
+    return (
+        _group("Surest right: aneurysm found", "No aneurysm was found.", falling, positive & called),
+        _group("Surest right: nothing called", "No study was rightly cleared.", rising, ~positive & ~called),
+        _group("Surest wrong: aneurysm missed", "No aneurysm was missed.", rising, positive & ~called),
+        _group("Surest wrong: false alarm", "There was no false alarm.", falling, ~positive & called),
+        _group(
+            "Borderline: nearest the threshold",
+            "There is no test study.",
+            nearest,
+            np.ones(len(called), bool),
+        ),
+    )
+
+
+def _group(title: str, none: str, order: np.ndarray, members: np.ndarray) -> Group:
+    return Group(title, none, tuple(int(row) for row in order if members[row])[:STUDIES_A_GROUP])
+
+
+def read_examples(
+    examples: ExamplesManifest, split: str, indices: Collection[str]
+) -> dict[str, ExampleRecord]:
+    """Reads some studies of a split, one record in memory at a time beside those wanted.
+
+    Raises:
+      ValueError: a study is not among the split's records.
+    """
+    wanted, found = set(indices), dict[str, ExampleRecord]()
+    for uri in examples.shard_uris(split):
+        if len(found) == len(wanted):
+            break
+        with storage.staged(uri) as path, path.open("rb") as file:
+            for payload in read_records(file, uri):
+                record = ExampleRecord.decode(payload, examples.shape)
+                if record.index in wanted:
+                    found[record.index] = record
+    if missing := sorted(wanted - set(found)):
+        raise ValueError(f"{examples.location}: the {split} split has no study {', '.join(missing)}")
+    return found
+
+
+def illustrate(test: Predictions, row: int, record: ExampleRecord) -> ExampleStudy:
+    """The study at `row` of the predictions with its thumbnails."""
+    answers = test.probabilities[row, 1:]
+    likeliest = np.argsort(-answers, kind="stable")[:3] if test.predicts_locations else ()
+    views = zip(VIEW_NAMES, record.views, record.present, strict=True)
+    return ExampleStudy(
+        index=test.indices[row],
+        probability=float(test.scores[row]),
+        positive=bool(test.truth[row]),
+        truth=tuple(name for name, label in zip(LOCATIONS, test.labels[row, 1:], strict=True) if label),
+        guesses=tuple((LOCATIONS[place], float(answers[place])) for place in likeliest),
+        views=tuple(Thumbnail(name, thumbnail(view) if present else "") for name, view, present in views),
+    )
+
+
+def thumbnail(view: np.ndarray) -> str:
+    """A view as a data URI of a small JPEG.
+
+    Args:
+      view: (rows, columns, channels) uint8, one channel (grey) or three (RGB).
+    """
+    longest = max(view.shape[:2])
+    if longest > THUMBNAIL_PIXELS:
+        share = THUMBNAIL_PIXELS / longest
+        view = cv2.resize(view, None, fx=share, fy=share, interpolation=cv2.INTER_AREA)
+    if view.ndim == 3 and view.shape[2] == 3:
+        view = cv2.cvtColor(view, cv2.COLOR_RGB2BGR)
+    _, jpeg = cv2.imencode(".jpg", view, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    return "data:image/jpeg;base64," + base64.b64encode(jpeg.tobytes()).decode("ascii")
