@@ -10,6 +10,12 @@ from collections.abc import Iterator
 from typing import TextIO
 
 _TIMESTAMPED = re.compile(r"\d\d:\d\d:\d\d\.\d{3} - ")
+_END_OF_JSON = r"    \}$"
+_CHATTER = re.compile(
+    r"[\s-]*$|.*Streamed logs:|.*\[KFP Executor"
+    # TensorFlow tells its CPU features before it knows its log level.
+    r"|\s+I0000 00:00|\s+WARNING: All log messages before absl|\s+To enable the following instructions"
+)
 
 
 class _WithoutExecutorLines(io.TextIOBase):
@@ -45,14 +51,11 @@ class _WithoutExecutorLines(io.TextIOBase):
         elif _TIMESTAMPED.match(line) and line.endswith(" outputs:"):
             self.hidden_until = re.compile(f"{_TIMESTAMPED.pattern}|-{{20}}")
             return False
-        return "[KFP Executor" not in line and "Streamed logs:" not in line and bool(line.strip(" -"))
-
-
-_END_OF_JSON = r"    \}$"
+        return not _CHATTER.match(line)
 
 
 @contextlib.contextmanager
 def executor_lines_hidden() -> Iterator[None]:
     """Hides the executor's protocol while the block prints to the terminal."""
-    with contextlib.redirect_stdout(_WithoutExecutorLines(sys.stdout)):  # type: ignore[type-var]
+    with contextlib.redirect_stdout(_WithoutExecutorLines(sys.stdout)):
         yield

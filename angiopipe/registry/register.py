@@ -58,14 +58,18 @@ def register(
       tracking_uri: MLflow's server or database; empty is an SQLite database under the data root.
       model_name: the registered model to add a version to.
       experiment: the MLflow experiment to log to.
+
+    Raises:
+      ValueError: the evaluation is of other weights, or the data root is remote and no
+        tracking_uri is given.
     """
     import mlflow
 
     trained, evaluated = ModelManifest.read(model), EvaluationManifest.read(evaluation)
-    if trained.data_fingerprint != evaluated.data_fingerprint:
+    if trained.weights_sha256 != evaluated.weights_sha256:
         raise ValueError(
-            f"expected an evaluation on the model's data {trained.data_fingerprint}, "
-            f"found one on {evaluated.data_fingerprint}: evaluate the model again"
+            f"expected an evaluation of the weights {trained.weights_sha256[:16]}, "
+            f"found one of {evaluated.weights_sha256[:16]}: evaluate the model again"
         )
     tracking_uri = tracking_uri or local_tracking_uri(data_root)
     mlflow.set_tracking_uri(tracking_uri)

@@ -11,6 +11,8 @@ PRINTED = """\
             "artifacts": {}
         }
     }
+    WARNING: All log messages before absl::InitializeLog() is called are written to STDERR
+    I0000 00:00:1795373350.045900    7875 port.cc:153] oneDNN custom operations are on.
     18:47:58 validate: 60 studies
     {"not": "the executor's"}
 18:42:19.963 - INFO - Task 'validate' finished with status SUCCESS
