@@ -7,6 +7,7 @@ READY := $(VENV)/.ready
 DATA ?= data
 RECIPE ?= octoview
 OVERRIDES ?=
+FLINK_JAR := infra/flink/target/beam-flink.jar
 
 DEMO := $(DATA)/demo
 DEMO_STUDIES ?= 240
@@ -59,6 +60,15 @@ test: $(READY) ## all tests that need no Docker, JVM, browser or GPU
 
 test-chromium: $(READY) ## the tests that need a headless Chromium
 	@$(BIN)/pytest -m chromium
+
+test-flink: $(READY) ## the data graphs on a real Flink cluster: needs Java 17, Maven fetches 160 MB once
+	@if command -v mvn >/dev/null; then $(MAKE) --no-print-directory $(FLINK_JAR); fi
+	@infra/flink/isolated $(BIN)/pytest tests/integration/test_flink.py
+
+$(FLINK_JAR): infra/flink/pom.xml
+	@echo "fetching Flink and Beam's job server with Maven"
+	@mvn --quiet --batch-mode --file $< package
+	@touch $@
 
 lock: $(READY) ## resolve the lock file again from setup.py
 	@$(BIN)/uv pip compile --quiet setup.py --extra kfp --extra train --extra dev --universal --python-version 3.11 \

@@ -1,5 +1,7 @@
 """Package metadata; the extras are the dependency sets of the container images."""
 
+from pathlib import Path
+
 from setuptools import find_packages, setup
 
 BASE = [
@@ -46,7 +48,7 @@ setup(
     name="angiopipe",
     version="0.1.0",
     description="From cerebral angiograms to a registered aneurysm model, as a Kubeflow pipeline",
-    long_description=open("README.md", encoding="utf-8").read(),
+    long_description=Path("README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     license_files=["LICENSE"],

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import tyro
 
-from angiopipe.cohort.synthetic import synthesize
+from angiopipe.cohort.synthetic.synthesize import synthesize
 
 
 def main(studies: int = 240, size: int = 256, seed: int = 1) -> None:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import pytest
 
-from angiopipe.cohort.synthetic import synthesize
+from angiopipe.cohort.synthetic.synthesize import synthesize
 
 
 class Cohort(NamedTuple):

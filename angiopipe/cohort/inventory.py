@@ -82,7 +82,12 @@ def take_inventory(files: Sequence[ImageFile], lines: dict[str, int]) -> tuple[p
     """
     with ThreadPoolExecutor(READERS) as readers:
         progress = tqdm(
-            readers.map(_examine, files), total=len(files), unit=" images", desc="validate", leave=False
+            readers.map(_examine, files),
+            total=len(files),
+            unit=" images",
+            desc="validate",
+            leave=False,
+            disable=None,
         )
         examined = list(progress)
     rows = [found for found in examined if isinstance(found, tuple)]

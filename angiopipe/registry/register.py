@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -63,6 +64,8 @@ def register(
       ValueError: the evaluation is of other weights, or the data root is remote and no
         tracking_uri is given.
     """
+    # MLflow reads this when it is imported; its bars of two files are noise in a step's log.
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     import mlflow
 
     trained, evaluated = ModelManifest.read(model), EvaluationManifest.read(evaluation)

@@ -6,8 +6,8 @@ are run here; the model, its layers and its optimizer are Keras's.
 
 from __future__ import annotations
 
+import logging
 import math
-import sys
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -25,6 +25,8 @@ from angiopipe.training.augment import augmented
 from angiopipe.training.input import Batch, steps_per_epoch, training_batches
 from angiopipe.training.loss import cross_entropy
 from angiopipe.training.predict import Scorer, predict_with, scorer
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -119,7 +121,7 @@ def fit(
                 studies_per_second=round(steps * training.batch_size / trained, 2),
             )
             outcome.add(epoch, model)
-            _show(bar, epoch)
+            _show(bar, epoch, training.epochs)
     model.set_weights(outcome.weights)
     return outcome
 
@@ -187,11 +189,15 @@ def _check_finite(loss: float, when: str) -> None:
 
 
 def _progress(steps: int) -> tqdm:
-    """A progress bar on a terminal; in a log, a line every half minute."""
-    often = 0.1 if sys.stderr.isatty() else 30.0
-    return tqdm(total=steps, unit="step", mininterval=often, maxinterval=often, dynamic_ncols=True)
+    """A progress bar on a terminal; a log gets a line an epoch instead."""
+    return tqdm(total=steps, unit="step", dynamic_ncols=True, disable=None)
 
 
-def _show(bar: tqdm, epoch: Epoch) -> None:
-    rate = f"{epoch.studies_per_second:.1f} studies/s"
-    bar.set_postfix_str(f"loss {epoch.loss:.3f}, validation AUROC {epoch.validation_auroc:.3f}, {rate}")
+def _show(bar: tqdm, epoch: Epoch, epochs: int) -> None:
+    figures = (
+        f"loss {epoch.loss:.3f}, validation AUROC {epoch.validation_auroc:.3f}, "
+        f"{epoch.studies_per_second:.1f} studies/s"
+    )
+    bar.set_postfix_str(figures)
+    if bar.disable:
+        log.info("epoch %d/%d: %s", epoch.epoch, epochs, figures)

@@ -34,7 +34,15 @@ class Run(NamedTuple):
 
 def run_pipeline(data_root: Path, images: str, labels: str, recipe: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "pipelines", "run", "training", "--images", images, "--labels", labels]
-    options = ["--data-root", str(data_root), "--recipe", recipe, "--overrides", "training.epochs=1", *REDUCED[recipe]]
+    options = [
+        "--data-root",
+        str(data_root),
+        "--recipe",
+        recipe,
+        "--overrides",
+        "training.epochs=1",
+        *REDUCED[recipe],
+    ]
     return subprocess.run(
         [*command, *options],
         capture_output=True,

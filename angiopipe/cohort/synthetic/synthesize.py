@@ -89,7 +89,9 @@ def write_cohort(
     with _whole_or_nothing(out) as folder:
         make_folders(folder)
         plans = [Plan(folder, test, index, settings, size, seed) for test, index in indices]
-        progress = tqdm(_written(plans, processes), total=len(plans), desc="synthesize", unit="study", disable=None)
+        progress = tqdm(
+            _written(plans, processes), total=len(plans), desc="synthesize", unit="study", disable=None
+        )
         write_tables(folder, list(progress))
         (folder / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")
     return out

@@ -11,7 +11,7 @@ def row(index: str, **labels: str) -> list[str]:
     return [index, *(labels.get(label, "0") for label in LABELS)]
 
 
-@pytest.fixture()
+@pytest.fixture
 def csv(tmp_path):
     def write(*lines: list[str], header: list[str] = HEADER, start: str = "", end: str = "\n") -> str:
         path = tmp_path / "train.csv"
