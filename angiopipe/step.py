@@ -6,7 +6,9 @@ under `<data root>/runs/<run id>/failures/`, beside the seconds and peak memory 
 
 from __future__ import annotations
 
+import atexit
 import functools
+import gc
 import inspect
 import json
 import logging
@@ -23,6 +25,9 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 LAST_LOG_LINES = 50
+
+# A process with TensorFlow in it spends a second at its end on collecting what ends anyway.
+atexit.register(gc.freeze)
 
 
 class FaultyStudies(ValueError):

@@ -73,7 +73,7 @@ def ingest(
       seed: of the splits.
       validation_share: share of the studies for validation.
       test_share: share of the studies for the test.
-      beam_args: Beam's own options, such as `--runner=FnApiRunner`.
+      beam_args: Beam's own options: `--beam-args="--runner=PortableRunner --parallelism=2"`.
 
     Raises:
       FaultyStudies: images changed since they were listed; names every study.

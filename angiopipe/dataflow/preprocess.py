@@ -47,7 +47,7 @@ def preprocess(
       run_id: names the run under the data root.
       recipe: whose preprocessing to apply.
       overrides: recipe fields to change, such as `preprocessing.size=128`.
-      beam_args: Beam's own options, such as `--runner=FnApiRunner`.
+      beam_args: Beam's own options: `--beam-args="--runner=PortableRunner --parallelism=2"`.
 
     Raises:
       FaultyStudies: views cannot be decoded; names every one.

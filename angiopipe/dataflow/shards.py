@@ -74,7 +74,7 @@ def make_shards(
       records: gives a plan's records in order; a top-level function or a partial of one, since it
         travels to the workers.
       location: URI of the folder.
-      beam_args: Beam's own options, such as `--runner=FnApiRunner`.
+      beam_args: Beam's own options, such as `--runner=FnApiRunner`; one string may hold several.
 
     Returns:
       The shards in the order of `plans`.
@@ -100,7 +100,8 @@ def _run_graph(plans: Sequence[P], make: Callable[[P], None], beam_args: Sequenc
         from apache_beam.options.pipeline_options import PipelineOptions
     finally:
         logging.disable(logging.NOTSET)
-    with beam.Pipeline(options=PipelineOptions(list(beam_args))) as pipeline:
+    options = PipelineOptions([option for given in beam_args for option in given.split()])
+    with beam.Pipeline(options=options) as pipeline:
         planned = pipeline | "Plans" >> beam.Create(plans)
         spread = planned | "Spread" >> beam.Reshuffle()
         spread | "Make" >> beam.Map(make)
@@ -108,6 +109,8 @@ def _run_graph(plans: Sequence[P], make: Callable[[P], None], beam_args: Sequenc
 
 def _make_shard(plan: P, records: Records[P], location: str) -> None:
     """Writes one shard and then its receipt, or a note of its faults."""
+    if _is_made(plan, location):  # An engine that restarts a job plans its finished shards again.
+        return
     cv2.setNumThreads(1)  # Beam's workers are the parallelism.
     try:
         with storage.new_file(storage.join(location, plan.name)) as path, path.open("wb") as file:

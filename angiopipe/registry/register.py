@@ -64,8 +64,10 @@ def register(
       ValueError: the evaluation is of other weights, or the data root is remote and no
         tracking_uri is given.
     """
-    # MLflow reads this when it is imported; its bars of two files are noise in a step's log.
+    # MLflow reads these when it is imported; its bars of two files are noise in a step's log.
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    # A hospital's machine tells nobody what it registers.
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     import mlflow
 
     trained, evaluated = ModelManifest.read(model), EvaluationManifest.read(evaluation)

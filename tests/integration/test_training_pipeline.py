@@ -123,9 +123,8 @@ def test_studies_that_cannot_be_scored_are_all_named(run):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("run", ["kium_vgg16"], indirect=True)  # the smallest; once is enough
 def test_a_second_run_reuses_the_data_and_adds_a_challenger(run, cohort):
-    if run.registration["version"] != 1 or not run.folder.parts[-3].startswith("kium"):
-        pytest.skip("once is enough: on the smallest recipe")
     second = finished(run.folder.parents[1], cohort, "kium_vgg16")
     assert second.printed.count("unchanged, reused") == 2
     assert second.registration["version"] == 2
