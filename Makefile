@@ -19,7 +19,7 @@ DEMO_OVERRIDES ?= preprocessing.size=128 training.epochs=8
 unexport PYTHONDONTWRITEBYTECODE
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: help setup demo run check format test lock clean
+.PHONY: help setup demo demo-cohort run check format test lock clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -34,11 +34,13 @@ $(READY): $(LOCK) setup.py
 	@$(BIN)/uv pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
-demo: $(READY) ## synthetic cohort -> trained, evaluated, registered model
-	@$(BIN)/angiopipe synthesize --studies $(DEMO_STUDIES) --size $(DEMO_SIZE) --seed 1 --difficulty easy $(DEMO)/cohort
+demo: demo-cohort ## synthetic cohort -> trained, evaluated, registered model
 	@$(MAKE) --no-print-directory run DATA=$(DEMO) \
 		IMAGES=$(DEMO)/cohort/train_set/images LABELS=$(DEMO)/cohort/train_set/train.csv \
 		OVERRIDES="$(DEMO_OVERRIDES)"
+
+demo-cohort: $(READY) ## the demo's synthetic cohort alone
+	@$(BIN)/angiopipe synthesize --studies $(DEMO_STUDIES) --size $(DEMO_SIZE) --seed 1 --difficulty easy $(DEMO)/cohort
 
 run: $(READY) ## the training pipeline on your data: IMAGES=<dir or URI> LABELS=<csv> [RECIPE= OVERRIDES= DATA=]
 	@test -n "$(IMAGES)" -a -n "$(LABELS)" || { echo "usage: make run IMAGES=<dir or URI> LABELS=<csv> [RECIPE=octoview]"; exit 2; }

@@ -93,7 +93,7 @@ def _failure(data_root: Path, started: float) -> str:
 def _summary(registration: dict[str, Any], seconds: float) -> str:
     metrics = registration["metrics"]
     mlflow = os.path.relpath(Path(sys.executable).with_name("mlflow"))
-    return f"""
+    summary = f"""
 test AUROC   {metrics["test_auroc"]:.3f} (95 % interval {metrics["test_auroc_low"]:.3f} to \
 {metrics["test_auroc_high"]:.3f}, {metrics["test_studies"]:.0f} studies)
 registered   {registration["model_name"]}, version {registration["version"]}, \
@@ -101,6 +101,7 @@ alias {", ".join(registration["aliases"])}
 report       {registration["report_uri"]}
 MLflow UI    {mlflow} ui --backend-store-uri {registration["tracking_uri"]}
 finished     in {seconds:.0f} s"""
+    return summary.replace(f"{Path.cwd()}/", "")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -77,7 +77,7 @@ def load(run: Run, alias: str):
 
 @pytest.mark.slow
 def test_the_run_ends_by_telling_what_it_made(run):
-    metrics = run.registration["metrics"]
+    metrics = run.registration["metrics"]  # paths below the working folder would be relative
     assert f"test AUROC   {metrics['test_auroc']:.3f} (95 % interval" in run.printed
     assert "registered   aneurysm-detector, version 1, alias champion, challenger" in run.printed
     assert f"report       {run.registration['report_uri']}" in run.printed
