@@ -4,6 +4,10 @@ LOCK := requirements/dev.lock
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+TFIO_LOCK := requirements/tfio.lock
+TFIO_VENV := .venv-tfio
+TFIO_BIN := $(TFIO_VENV)/bin
+TFIO_READY := $(TFIO_VENV)/.ready
 DATA ?= data
 RECIPE ?= octoview
 OVERRIDES ?=
@@ -19,7 +23,7 @@ DEMO_OVERRIDES ?= preprocessing.size=128 training.epochs=8
 unexport PYTHONDONTWRITEBYTECODE
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: help setup demo demo-cohort run check format test lock clean
+.PHONY: help setup demo demo-cohort run check format test test-tfio lock clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -63,6 +67,16 @@ test: $(READY) ## all tests that need no Docker, JVM, browser or GPU
 test-chromium: $(READY) ## the tests that need a headless Chromium
 	@$(BIN)/pytest -m chromium
 
+test-tfio: $(TFIO_READY) ## the audit through tensorflow-io from a real S3 server, DICOM included; its own environment
+	@$(TFIO_BIN)/pytest --confcutdir=tests/tfio tests/tfio
+
+# uv would take .venv for the environment of this folder, so it is told which one to fill.
+$(TFIO_READY): $(TFIO_LOCK)
+	@python=$$(requirements/python); echo "setting up $(TFIO_VENV) with $$python"; $$python -m venv --clear $(TFIO_VENV)
+	@$(TFIO_BIN)/pip install --quiet --disable-pip-version-check "$$(grep -o -m1 '^uv==[0-9.]*' $(TFIO_LOCK))"
+	@$(TFIO_BIN)/uv pip sync --quiet --python $(TFIO_BIN)/python --compile-bytecode --require-hashes $(TFIO_LOCK)
+	@touch $@
+
 test-flink: $(READY) ## the data graphs on a real Flink cluster: needs Java 17, Maven fetches 160 MB once
 	@if command -v mvn >/dev/null; then $(MAKE) --no-print-directory $(FLINK_JAR); fi
 	@infra/flink/isolated $(BIN)/pytest tests/integration/test_flink.py
@@ -72,9 +86,12 @@ $(FLINK_JAR): infra/flink/pom.xml
 	@mvn --quiet --batch-mode --file $< package
 	@touch $@
 
-lock: $(READY) ## resolve the lock file again from setup.py
-	@$(BIN)/uv pip compile --quiet setup.py --extra kfp --extra train --extra dev --universal --python-version 3.11 \
-		--generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate --output-file $(LOCK)
+RESOLVE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-emit-find-links --no-header --no-annotate
+
+lock: $(READY) ## resolve the lock files again from setup.py and requirements/tfio.in
+	@$(RESOLVE) setup.py --extra jpeg-lossless --extra kfp --extra object-stores --extra train --extra dev --output-file $(LOCK)
+	@$(RESOLVE) requirements/tfio.in --output-file $(TFIO_LOCK)
 
 clean: ## remove the environment and all that was made from it; data stays
-	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+	@rm -rf $(VENV) $(TFIO_VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

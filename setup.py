@@ -13,32 +13,40 @@ BASE = [
     "numpy",
     "opencv-python-headless>=5",
     "pandas>=3",
+    "pandera[pandas]",
+    "pillow",
     "protobuf",
     "pyarrow",
     "pydantic>=2",
+    "pydicom>=3",
+    "pylibjpeg[openjpeg]>=2",
     "scikit-learn>=1.9",
+    "scipy",
     "tqdm",
     "tyro",
 ]
+# Drivers for s3:// and gs://.
+OBJECT_STORES = ["gcsfs", "s3fs"]
 KFP = ["kfp>=2.17,<3", "kfp-kubernetes>=2.17,<3"]
+# Decodes JPEG Lossless in DICOM. Its licence is GPL-3.0, so it comes only where it is asked for.
+JPEG_LOSSLESS = ["pylibjpeg-libjpeg>=2"]
 # tensorflow-cpu is the same library without 300 MB of CUDA kernels; it exists for Linux on x86-64 only.
 TENSORFLOW = [
     "tensorflow-cpu>=2.21,<2.22; sys_platform == 'linux' and platform_machine == 'x86_64'",
     "tensorflow>=2.21,<2.22; sys_platform != 'linux' or platform_machine != 'x86_64'",
 ]
 TRAIN = ["keras>=3.15,<4", "mlflow>=3.17,<4"]
-# tensorflow-io's last release loads beside TensorFlow 2.17 only, so it has an environment of its own.
-TFIO = ["tensorflow==2.17.1", "tensorflow-io==0.37.1"]
 DEV = [
     "hypothesis",
     "import-linter",
     "mypy",
-    "pillow",
     "pre-commit",
+    "psutil",
     "pytest",
     "pytest-xdist",
     "ruff",
     "setuptools",
+    "types-psutil",
     "types-PyYAML",
     "types-tqdm",
     "uv",
@@ -57,10 +65,11 @@ setup(
     package_data={"angiopipe": ["**/*.html", "**/*.css", "py.typed"]},
     install_requires=BASE,
     extras_require={
+        "jpeg-lossless": JPEG_LOSSLESS,
         "kfp": KFP,
+        "object-stores": OBJECT_STORES,
         "train": TENSORFLOW + TRAIN,
         "train-gpu": ["tensorflow[and-cuda]>=2.21,<2.22", *TRAIN],
-        "tfio": TFIO,
         "dev": DEV,
     },
     entry_points={"console_scripts": ["angiopipe=angiopipe.__main__:main"]},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 import importlib.util
+import os
 import sys
 from collections.abc import Sequence
 
@@ -12,6 +13,7 @@ COMMANDS = {
     "synthesize": "angiopipe.cohort.synthetic.synthesize",
     "validate": "angiopipe.cohort.validate",
     "ingest": "angiopipe.dataflow.ingest",
+    "audit": "angiopipe.records.audit",
     "preprocess": "angiopipe.dataflow.preprocess",
     "train": "angiopipe.training.train",
     "evaluate": "angiopipe.evaluation.evaluate",
@@ -33,7 +35,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         tyro.cli(command, prog=f"angiopipe {name}", args=list(arguments[1:]))
     except (ValueError, OSError) as error:
-        sys.exit(f"angiopipe {name}: {error}")
+        _end(f"angiopipe {name}: {error}")
+    _end()
+
+
+def _end(message: str = "") -> None:
+    """Ends the command with its one message, if it failed.
+
+    tensorflow-io aborts the process when Python ends, and with it the exit code, so after it
+    Python does not end: the process leaves at once.
+    """
+    if "tensorflow_io" in sys.modules:
+        print(message, end="\n" if message else "", file=sys.stderr)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(1 if message else 0)
+    if message:
+        sys.exit(message)
 
 
 def _usage() -> str:

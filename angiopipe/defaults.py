@@ -8,3 +8,6 @@ TEST_SHARE = 0.2
 
 MODEL_NAME = "aneurysm-detector"
 EXPERIMENT = "angiopipe"
+
+QUARANTINE_SHARE = 0.01
+"""At most this share of the studies may be left out because of their faults, where that is allowed."""

@@ -20,6 +20,7 @@ from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
 from angiopipe import storage
+from angiopipe.faults import FaultyStudies as FaultyStudies
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -28,18 +29,6 @@ LAST_LOG_LINES = 50
 
 # A process with TensorFlow in it spends a second at its end on collecting what ends anyway.
 atexit.register(gc.freeze)
-
-
-class FaultyStudies(ValueError):
-    """Input that cannot be used; one error names every faulty study.
-
-    Attributes:
-      faults: one line each: study, view, what was expected, what was found, the remedy.
-    """
-
-    def __init__(self, summary: str, faults: list[str]):
-        self.faults = faults
-        super().__init__("\n  ".join([summary, *faults]))
 
 
 def run_folder(data_root: str, run_id: str) -> str:

@@ -7,11 +7,18 @@ import os
 import posixpath
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import fsspec
+
+UNFINISHED = ".writing-"
+"""How the names of files begin that are being written."""
+
+ABANDONED_SECONDS = 3600
+"""A file that has not grown for an hour has no writer."""
 
 
 def is_local(uri: str) -> bool:
@@ -86,6 +93,14 @@ def list_files(uri: str) -> list[str]:
     return sorted(filesystem.unstrip_protocol(e["name"]) for e in entries if e["type"] == "file")
 
 
+def sweep(uri: str) -> None:
+    """Removes what killed writers left unfinished in a local folder, once nobody can be writing it."""
+    if is_local(uri) and local_path(uri).is_dir():
+        for path in local_path(uri).glob(f"{UNFINISHED}*"):
+            if time.time() - path.stat().st_mtime > ABANDONED_SECONDS:
+                path.unlink(missing_ok=True)
+
+
 @contextmanager
 def new_file(uri: str) -> Iterator[Path]:
     """A local path to write to, published as `uri` when the block ends without an error.
@@ -97,7 +112,7 @@ def new_file(uri: str) -> Iterator[Path]:
     if local:
         local_path(uri).parent.mkdir(parents=True, exist_ok=True)
     folder = local_path(uri).parent if local else None
-    descriptor, name = tempfile.mkstemp(prefix=".writing-", dir=folder)
+    descriptor, name = tempfile.mkstemp(prefix=UNFINISHED, dir=folder)
     os.close(descriptor)
     path = Path(name)
     try:

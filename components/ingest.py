@@ -8,13 +8,11 @@ def ingest(
     inventory: dsl.Input[dsl.Dataset],
     data_root: str,
     run_id: str,
-    seed: int,
-    validation_share: float,
-    test_share: float,
+    pseudonymise: bool,
     beam_args: list[str],
     studies: dsl.Output[dsl.Dataset],
 ) -> None:
-    """Writes the studies of an inventory as TFRecord shards, split for training and evaluation."""
+    """Writes the studies of an inventory as TFRecord shards, with nothing but pixels, Index and labels."""
     from angiopipe.dataflow.ingest import ingest as run
 
     run(
@@ -22,8 +20,6 @@ def ingest(
         out=studies.path,
         data_root=data_root,
         run_id=run_id,
-        seed=seed,
-        validation_share=validation_share,
-        test_share=test_share,
+        pseudonymise=pseudonymise,
         beam_args=beam_args,
     )

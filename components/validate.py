@@ -5,9 +5,43 @@ from components.face import base_component
 
 @base_component()
 def validate(
-    images: str, labels: str, data_root: str, run_id: str, inventory: dsl.Output[dsl.Dataset]
+    images: str,
+    labels: str,
+    data_root: str,
+    run_id: str,
+    seed: int,
+    validation_share: float,
+    test_share: float,
+    folds: int,
+    fold: int,
+    allow_missing: int,
+    on_fault: str,
+    quarantine_share: float,
+    previous_statistics: str,
+    drift_threshold: float,
+    inventory: dsl.Output[dsl.Dataset],
+    faults: dsl.Output[dsl.Dataset],
+    statistics: dsl.Output[dsl.HTML],
 ) -> None:
-    """Checks labels and images, and lists them for the steps that follow."""
+    """Checks labels and images, splits the studies, and lists them for the steps that follow."""
     from angiopipe.cohort.validate import validate as run
 
-    run(images=images, labels=labels, out=inventory.path, data_root=data_root, run_id=run_id)
+    run(
+        images=images,
+        labels=labels,
+        out=inventory.path,
+        data_root=data_root,
+        run_id=run_id,
+        seed=seed,
+        validation_share=validation_share,
+        test_share=test_share,
+        folds=folds,
+        fold=fold,
+        allow_missing=allow_missing,
+        on_fault=on_fault,  # type: ignore[arg-type]
+        quarantine_share=quarantine_share,
+        previous_statistics=previous_statistics,
+        drift_threshold=drift_threshold,
+        faults=faults.path,
+        statistics=statistics.path,
+    )

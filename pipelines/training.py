@@ -4,6 +4,7 @@ from kfp import dsl
 
 from angiopipe import defaults
 from angiopipe.recipe import DEFAULT_RECIPE
+from components.audit import audit
 from components.evaluate import evaluate
 from components.ingest import ingest
 from components.preprocess import preprocess
@@ -22,6 +23,14 @@ def training(
     seed: int = 0,
     validation_share: float = defaults.VALIDATION_SHARE,
     test_share: float = defaults.TEST_SHARE,
+    folds: int = 0,
+    fold: int = 0,
+    allow_missing: int = 0,
+    on_fault: str = "stop",
+    quarantine_share: float = defaults.QUARANTINE_SHARE,
+    previous_statistics: str = "",
+    drift_threshold: float = 0.0,
+    pseudonymise: bool = False,
     beam_args: list[str] = list(defaults.BEAM_ARGS),  # noqa: B006
     tracking_uri: str = "",
     model_name: str = defaults.MODEL_NAME,
@@ -29,7 +38,8 @@ def training(
     """Trains a recipe on a cohort and registers the model.
 
     Args:
-      images: folder with `<Index><view>.jpg` (or .png, .tif), a path or URI.
+      images: folder with `<Index><view>.jpg` (or .png, .tif), or a CSV `Index,view,path[,frame]`
+        that names the images, DICOM among them; a path or URI.
       labels: CSV with `Index,Aneurysm,<21 locations>`, a path or URI.
       data_root: where the run keeps its data, a path or URI.
       recipe: kium_vgg16, coding_vessels or octoview.
@@ -37,23 +47,43 @@ def training(
       seed: of the splits, the initial weights and the shuffling.
       validation_share: share of the studies for validation.
       test_share: share of the studies for the test.
+      folds: cut the studies that are not for the test into this many folds; 0 cuts none.
+      fold: which of the folds is for validation, counted from 0.
+      allow_missing: how many views of a study may be absent.
+      on_fault: "stop", or "quarantine" to go on without the faulty studies.
+      quarantine_share: at most this share of the studies may be left out.
+      previous_statistics: the statistics of an earlier run, to compare with.
+      drift_threshold: stop where a view's population stability index exceeds it (0.25 is
+        customary), a prevalence shifted or new kinds of images came; 0 never stops.
+      pseudonymise: replace each Index by a keyed pseudonym.
       beam_args: Beam's own options.
       tracking_uri: MLflow's server or database; empty is an SQLite database under the data root.
       model_name: the registered model to add a version to.
     """
     run = {"data_root": data_root, "run_id": dsl.PIPELINE_JOB_ID_PLACEHOLDER}
-    inventory = validate(images=images, labels=labels, **run).outputs["inventory"]
-    studies = ingest(
-        inventory=inventory,
+    inventory = validate(
+        images=images,
+        labels=labels,
         seed=seed,
         validation_share=validation_share,
         test_share=test_share,
-        beam_args=beam_args,
+        folds=folds,
+        fold=fold,
+        allow_missing=allow_missing,
+        on_fault=on_fault,
+        quarantine_share=quarantine_share,
+        previous_statistics=previous_statistics,
+        drift_threshold=drift_threshold,
         **run,
-    ).outputs["studies"]
-    examples = preprocess(
+    ).outputs["inventory"]
+    studies = ingest(inventory=inventory, pseudonymise=pseudonymise, beam_args=beam_args, **run).outputs[
+        "studies"
+    ]
+    audited = audit(studies=studies, labels=labels, on_fault=on_fault, pseudonymise=pseudonymise, **run)
+    preprocessed = preprocess(
         studies=studies, recipe=recipe, overrides=overrides, beam_args=beam_args, **run
-    ).outputs["examples"]
+    ).after(audited)
+    examples = preprocessed.outputs["examples"]
     model = train(examples=examples, recipe=recipe, overrides=overrides, seed=seed, **run).outputs["model"]
     evaluation = evaluate(examples=examples, model=model, **run).outputs["evaluation"]
     registered = register(

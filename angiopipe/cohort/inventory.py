@@ -1,34 +1,38 @@
-"""The inventory: every study's eight images found, read once, checked and hashed."""
+"""The inventory: every study's images found, read once, checked and hashed."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Literal
 
+import cv2
 import pandas as pd
 from tqdm import tqdm
 
 from angiopipe import storage
-from angiopipe.imaging.decode import decode
+from angiopipe.cohort.examine import EXTENSIONS, ImageFacts, ImageFault, examine
+from angiopipe.faults import Fault
 from angiopipe.records.manifest import Manifest
-from angiopipe.study import INDEX, LABELS, VIEW_NAMES
+from angiopipe.study import INDEX, VIEW_NAMES
 
 READERS = 4
 """Threads that read and decode; OpenCV and hashing release Python's lock, storage waits."""
 
-VIEW_COLUMNS = (INDEX, "view", "uri", "bytes", "sha256", "height", "width")
+FILES_IN_FLIGHT = 512
+"""Images handed to the readers at a time; bounds what waits, whatever the cohort's size."""
 
 
 class InventoryManifest(Manifest):
-    """An inventory: `location` holds `labels.parquet` and `views.parquet`.
+    """An inventory; `location` holds its tables, the faults and the statistics.
 
     Attributes:
       data_fingerprint: of the content (Index, labels and image bytes), whatever its order or place.
-      studies: how many; each has eight rows in `views.parquet`.
+      studies: how many.
       positives: how many of them have an aneurysm.
+      images: how many; eight a study unless absent views were allowed.
+      quarantined: studies left out because of their faults.
     """
 
     kind: Literal["inventory"] = "inventory"
@@ -36,6 +40,8 @@ class InventoryManifest(Manifest):
     data_fingerprint: str
     studies: int
     positives: int
+    images: int
+    quarantined: int
 
     @property
     def labels_uri(self) -> str:
@@ -45,94 +51,152 @@ class InventoryManifest(Manifest):
     def views_uri(self) -> str:
         return storage.join(self.location, "views.parquet")
 
+    @property
+    def faults_uri(self) -> str:
+        return storage.join(self.location, "faults.csv")
+
+    @property
+    def statistics_uri(self) -> str:
+        return storage.join(self.location, "statistics.json")
+
+    @property
+    def page_uri(self) -> str:
+        return storage.join(self.location, "statistics.html")
+
 
 @dataclass(frozen=True)
 class ImageFile:
-    """One image that a study should have; `uri` is None where none was found."""
+    """One image that a study should have.
+
+    Attributes:
+      uri: where it is; None where none was found.
+      frame: of a DICOM run, counted from 1; None takes the whole run.
+      line: the study's line in the labels CSV.
+    """
 
     index: str
     view: str
     uri: str | None
+    frame: int | None
+    line: int
 
 
-def find_images(images: str, indices: Iterable[str]) -> list[ImageFile]:
+def find_images(images: str, labels: pd.DataFrame) -> list[ImageFile]:
     """The eight image files of each study, named `<Index><view>` with a known extension.
 
     Args:
       images: URI of the folder.
-      indices: the studies wanted.
+      labels: `Index` and `line` of the studies wanted.
     """
+    extensions = {extension for known in EXTENSIONS.values() for extension in known}
     by_stem = {}
     for uri in storage.list_files(images):
         stem, _, extension = uri.rsplit("/", 1)[-1].rpartition(".")
-        if extension.lower() in ("jpg", "jpeg", "png", "tif", "tiff"):
+        if extension.lower() in extensions:
             by_stem[stem] = uri
-    return [ImageFile(index, view, by_stem.get(f"{index}{view}")) for index in indices for view in VIEW_NAMES]
+    return [
+        ImageFile(index, view, by_stem.get(f"{index}{view}"), None, line)
+        for index, line in zip(labels[INDEX], labels["line"], strict=True)
+        for view in VIEW_NAMES
+    ]
 
 
-def take_inventory(files: Sequence[ImageFile], lines: dict[str, int]) -> tuple[pd.DataFrame, list[str]]:
-    """Reads, decodes and hashes every image, one at a time per reader.
+def listed_images(manifest: pd.DataFrame, labels: pd.DataFrame) -> list[ImageFile]:
+    """The images that an image manifest names for the studies wanted.
 
     Args:
-      files: what `find_images` gave.
-      lines: each study's line in the labels CSV, for the faults.
-
-    Returns:
-      The rows (columns `VIEW_COLUMNS`) of the images that can be used, and the faults of the others.
+      manifest: `Index`, `view`, `uri` and `frame`, one row an image.
+      labels: `Index` and `line` of the studies wanted.
     """
-    with ThreadPoolExecutor(READERS) as readers:
-        progress = tqdm(
-            readers.map(_examine, files),
-            total=len(files),
-            unit=" images",
-            desc="validate",
-            leave=False,
-            disable=None,
-        )
-        examined = list(progress)
-    rows = [found for found in examined if isinstance(found, tuple)]
-    unreadable = [
-        f"study {file.index}, view {file.view} ({file.uri}, line {lines[file.index]}): {fault}"
-        for file, fault in zip(files, examined, strict=True)
-        if isinstance(fault, str) and file.uri
+    named = {
+        (row.Index, row.view): (row.uri, None if pd.isna(row.frame) else int(row.frame))
+        for row in manifest.itertuples(index=False)
+    }
+    return [
+        ImageFile(index, view, *named.get((index, view), (None, None)), line)
+        for index, line in zip(labels[INDEX], labels["line"], strict=True)
+        for view in VIEW_NAMES
     ]
-    return pd.DataFrame(rows, columns=list(VIEW_COLUMNS)), [*_missing_views(files, lines), *unreadable]
 
 
-def data_fingerprint(labels: pd.DataFrame, views: pd.DataFrame) -> str:
-    """Names a raw data set by its content: Index, labels and image bytes, not paths, order or times.
+def take_inventory(files: Sequence[ImageFile], allow_missing: int = 0) -> tuple[pd.DataFrame, list[Fault]]:
+    """Reads, decodes and hashes every image, a bounded number at a time.
+
+    Args:
+      files: eight a study, from `find_images` or `listed_images`.
+      allow_missing: how many views of a study may be absent.
 
     Returns:
-      16 hexadecimal digits.
+      The rows of the images that can be used (Index, view, uri, frame, line and the fields of
+      `ImageFacts`), and the faults of the others.
     """
-    digests = views.sort_values([INDEX, "view"]).groupby(INDEX)["sha256"].agg(",".join)
-    content = hashlib.sha256()
-    for row in labels.sort_values(INDEX).itertuples(index=False):
-        record = row._asdict()
-        flags = "".join(str(record[name]) for name in LABELS)
-        content.update(f"{record[INDEX]}\t{flags}\t{digests[record[INDEX]]}\n".encode())
-    return content.hexdigest()[:16]
+    rows: list[dict[str, object]] = []
+    faults = _missing_views(files, allow_missing)
+    cv2.setNumThreads(1)  # The readers are the parallelism.
+    for file, found in _examined([file for file in files if file.uri]):
+        if isinstance(found, ImageFault):
+            faults.append(_fault(file, found))
+        else:
+            rows.append({**_place(file), **asdict(found)})
+    views = pd.DataFrame(rows, columns=[*_place(files[0]), *ImageFacts.__dataclass_fields__])
+    return views, [*faults, *_same_bytes(views)]
 
 
-def _examine(file: ImageFile) -> tuple[object, ...] | str:
-    """The inventory row of an image, or what is wrong with it."""
-    if file.uri is None:
-        return "missing"
-    content = storage.read_bytes(file.uri)
+def _examined(files: Sequence[ImageFile]) -> Iterator[tuple[ImageFile, ImageFacts | ImageFault]]:
+    with (
+        ThreadPoolExecutor(READERS) as readers,
+        tqdm(total=len(files), unit=" images", desc="validate", leave=False, disable=None) as bar,
+    ):
+        for start in range(0, len(files), FILES_IN_FLIGHT):
+            part = files[start : start + FILES_IN_FLIGHT]
+            yield from zip(part, readers.map(_examine, part), strict=True)
+            bar.update(len(part))
+
+
+def _examine(file: ImageFile) -> ImageFacts | ImageFault:
+    uri = file.uri or ""
     try:
-        height, width = decode(content).shape[:2]
-    except ValueError as error:
-        return str(error)
-    return (file.index, file.view, file.uri, len(content), hashlib.sha256(content).hexdigest(), height, width)
+        return examine(storage.read_bytes(uri), uri.rsplit("/", 1)[-1], file.frame)
+    except ImageFault as fault:
+        return fault
+    except OSError as error:
+        return ImageFault("a file that can be read", type(error).__name__, "check its path and permissions")
 
 
-def _missing_views(files: Sequence[ImageFile], lines: dict[str, int]) -> list[str]:
-    missing: dict[str, list[str]] = {}
+def _place(file: ImageFile) -> dict[str, object]:
+    return {INDEX: file.index, "view": file.view, "uri": file.uri, "frame": file.frame, "line": file.line}
+
+
+def _fault(file: ImageFile, fault: ImageFault) -> Fault:
+    return Fault(file.index, file.view, file.uri or "", file.line, fault.expected, fault.found, fault.remedy)
+
+
+def _missing_views(files: Sequence[ImageFile], allow_missing: int) -> list[Fault]:
+    missing: dict[tuple[str, int], list[str]] = {}
     for file in files:
         if file.uri is None:
-            missing.setdefault(file.index, []).append(file.view)
+            missing.setdefault((file.index, file.line), []).append(file.view)
+    expected = f"at least {len(VIEW_NAMES) - allow_missing}" if allow_missing else str(len(VIEW_NAMES))
     return [
-        f"study {index}: expected {len(VIEW_NAMES)} views, found {len(VIEW_NAMES) - len(views)}: "
-        f"{', '.join(views)} {'is' if len(views) == 1 else 'are'} missing (line {lines[index]})"
-        for index, views in missing.items()
-    ]
+        Fault(
+            index, "", "", line, f"{expected} views",
+            f"{len(VIEW_NAMES) - len(views)}: {', '.join(views)} {'is' if len(views) == 1 else 'are'} missing",
+            "supply them or remove the study",
+        )
+        for (index, line), views in missing.items()
+        if len(views) > min(allow_missing, len(VIEW_NAMES) - 1)
+    ]  # fmt: skip
+
+
+def _same_bytes(views: pd.DataFrame) -> Iterator[Fault]:
+    """Images that are there twice, within a study or in two: one of the two is the wrong one."""
+    keys = ["sha256", "frame"]
+    twice = views[views.duplicated(keys, keep=False)].astype({"frame": "Int64"})
+    for _, group in twice.groupby(keys, dropna=False):
+        names = [f"study {row.Index} view {row.view}" for row in group.itertuples(index=False)]
+        for position, row in enumerate(group.itertuples(index=False)):
+            others = ", ".join(names[:position] + names[position + 1 :])
+            yield Fault(
+                row.Index, row.view, row.uri, int(row.line), "an image of its own", f"the bytes of {others}",
+                "export the right image",
+            )  # fmt: skip

@@ -2,90 +2,132 @@
 
 from __future__ import annotations
 
+import csv
 import io
+from collections.abc import Iterator
 
 import pandas as pd
 
 from angiopipe import storage
-from angiopipe.step import FaultyStudies
+from angiopipe.faults import Fault, FaultyStudies
 from angiopipe.study import ANEURYSM, INDEX, LABELS, LOCATIONS
 
 HEADER = ",".join((INDEX, *LABELS))
+LINE = "line"
+
+ENCODINGS = ("utf-8-sig", "cp949")
+"""Tried in this order; Korean spreadsheets save CP949, others UTF-8 with or without a byte order mark."""
+
+SAFE_INDEX = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}"
+"""An Index becomes part of file names, so it holds no path, blank or control character."""
 
 
-def read_labels(uri: str) -> pd.DataFrame:
+def read_labels(uri: str) -> tuple[pd.DataFrame, list[Fault]]:
     """Reads and checks a labels CSV; the order of its columns does not matter.
 
     Args:
       uri: the CSV.
 
     Returns:
-      Columns `Index` (str), the 22 labels (uint8) and `line` (its line in the file), sorted by `Index`.
+      The lines without a fault: columns `Index` (str), the 22 labels (uint8) and `line` (in the
+      file), sorted by `Index`; and the faults of the others: an Index missing, unsafe as a file
+      name or given twice, a value that is not 0 or 1, `Aneurysm` at odds with the locations.
 
     Raises:
-      FaultyStudies: a column is missing or unknown, an Index is missing, unsafe as a file name or
-        given twice, a value is not 0 or 1, or `Aneurysm` contradicts the locations. All faults at once.
+      FaultyStudies: nothing can be read: a column is missing, unknown or twice there, the file is
+        empty, has no studies, or is no text.
     """
-    content = storage.read_bytes(uri).decode("utf-8-sig")
-    if not content.strip():
+    table = _read_table(uri)
+    faults = [*_schema_faults(table, uri), *_contradictions(table)]
+    faulty = {fault.line for fault in faults}
+    kept = table[~table[LINE].isin(faulty)]
+    labels = kept[[INDEX, *LABELS, LINE]].astype(dict.fromkeys(LABELS, "uint8"))
+    return labels.sort_values(INDEX, ignore_index=True), sorted(faults, key=lambda fault: fault.line or 0)
+
+
+def _read_table(uri: str) -> pd.DataFrame:
+    """All cells as text without surrounding blanks, and each row's line; blank lines are passed over."""
+    rows = [[cell.strip() for cell in row] for row in csv.reader(io.StringIO(_text(uri)))]
+    lines = [(number, row) for number, row in enumerate(rows, 1) if any(row)]
+    if not lines:
         raise FaultyStudies(f"{uri}: expected the header {HEADER}, found an empty file", [])
-    table = pd.read_csv(io.StringIO(content), dtype=str, keep_default_na=False)
-    table.columns = table.columns.str.strip()
-    _refuse_columns(table, uri)
-    table = table.apply(lambda column: column.str.strip())
-    table["line"] = range(2, len(table) + 2)
-    faults = [*_index_faults(table), *_value_faults(table)]
-    if not len(table):
-        faults.append("expected at least one study, found none")
-    if faults:
-        raise FaultyStudies(f"{uri}: {len(faults)} faults in the labels; correct them and run again:", faults)
-    labels = table[[INDEX, *LABELS, "line"]].astype(dict.fromkeys(LABELS, "uint8"))
-    return labels.sort_values(INDEX, ignore_index=True)
+    _refuse_header(lines[0][1], uri)
+    width = len(lines[0][1])
+    # Spreadsheets leave empty cells at the end of a line, or leave them out.
+    table = pd.DataFrame(
+        [(row + [""] * width)[:width] for _, row in lines[1:]], columns=lines[0][1], dtype=str
+    )
+    table = table[[INDEX, *LABELS]].assign(**{LINE: [number for number, _ in lines[1:]]})
+    if table.empty:
+        raise FaultyStudies(f"{uri}: expected at least one study below the header, found none", [])
+    return table
 
 
-def _refuse_columns(table: pd.DataFrame, uri: str) -> None:
-    expected = {INDEX, *LABELS}
-    missing = [name for name in (INDEX, *LABELS) if name not in table.columns]
-    unknown = [name for name in table.columns if name not in expected]
-    if missing or unknown:
-        raise FaultyStudies(
-            f"{uri}: expected the header {HEADER} in any order:",
-            [f"column {name} is missing" for name in missing]
-            + [f"column {name!r} is unknown" for name in unknown],
+def _text(uri: str) -> str:
+    content = storage.read_bytes(uri)
+    for encoding in ENCODINGS:
+        try:
+            return content.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+    raise FaultyStudies(
+        f"{uri}: expected text in UTF-8 or CP949, found other bytes; save it as CSV UTF-8", []
+    )
+
+
+def _refuse_header(header: list[str], uri: str) -> None:
+    expected, named = (INDEX, *LABELS), [name for name in header if name]
+    wrong = [f"column {name} is missing" for name in expected if name not in named]
+    wrong += [f"column {name!r} is unknown" for name in named if name not in expected]
+    wrong += [
+        f"column {name} is there {named.count(name)} times" for name in expected if named.count(name) > 1
+    ]
+    if wrong:
+        raise FaultyStudies(f"{uri}: expected the header {HEADER} in any order:", wrong)
+
+
+def _schema_faults(table: pd.DataFrame, uri: str) -> Iterator[Fault]:
+    """What pandera finds: the Index's form and uniqueness, values other than 0 and 1."""
+    # pandera takes a second to import, which only this step should pay.
+    import pandera.pandas as pandera
+
+    flag = pandera.Column(str, pandera.Check.isin(["0", "1"]))
+    index = pandera.Column(str, pandera.Check.str_matches(f"{SAFE_INDEX}$"), unique=True)
+    schema = pandera.DataFrameSchema({INDEX: index, **dict.fromkeys(LABELS, flag)})
+    try:
+        schema.validate(table, lazy=True)
+    except pandera.errors.SchemaErrors as errors:
+        for case in errors.failure_cases.itertuples(index=False):
+            yield _schema_fault(table.loc[int(case.index)], str(case.column), str(case.check), table)
+
+
+def _schema_fault(row: pd.Series, column: str, check: str, table: pd.DataFrame) -> Fault:
+    study, line, found = row[INDEX], int(row[LINE]), row[column]
+    if check == "field_uniqueness":
+        lines = table.loc[table[INDEX] == study, LINE]
+        others = f"lines {', '.join(map(str, lines))}"
+        return Fault(study, "", "", line, "one line", others, "keep the right one")
+    if column == INDEX:
+        return Fault(
+            study, "", "", line, "an Index of letters, digits, '_', '.', '-'", repr(found), "rename the study"
         )
+    return Fault(study, "", "", line, f"0 or 1 in {column}", repr(found), "correct the value")
 
 
-def _index_faults(table: pd.DataFrame) -> list[str]:
-    faults = []
-    unsafe = table[~table[INDEX].str.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*")]
-    for row in unsafe.itertuples(index=False):
-        faults.append(
-            f"line {row.line}: expected an Index of letters, digits, '_', '.', '-', found {row.Index!r}"
-        )
-    for index, lines in table.groupby(INDEX)["line"]:
-        if len(lines) > 1:
-            faults.append(f"study {index}: expected one line, found lines {', '.join(map(str, lines))}")
-    return faults
-
-
-def _value_faults(table: pd.DataFrame) -> list[str]:
-    faults = []
-    valid = table[list(LABELS)].isin(["0", "1"])
-    for position in table.index[~valid.all(axis=1)]:
-        for name in valid.columns[~valid.loc[position]]:
-            found = table.loc[position, name]
-            faults.append(f"{_where(table, position)}: expected 0 or 1 in {name}, found {found!r}")
+def _contradictions(table: pd.DataFrame) -> Iterator[Fault]:
+    """Lines whose `Aneurysm` is not 1 exactly when some location is."""
+    valid = table[list(LABELS)].isin(["0", "1"]).all(axis=1)
     located = (table[list(LOCATIONS)] == "1").any(axis=1)
-    contradiction = valid.all(axis=1) & (located != (table[ANEURYSM] == "1"))
-    for position in table.index[contradiction]:
-        found = table.loc[position, ANEURYSM]
-        expected = int(located[position])
-        faults.append(
-            f"{_where(table, position)}: expected {ANEURYSM} {expected}, as "
-            f"{'a location is' if expected else 'no location is'} 1, found {found}"
+    for row in table[valid & (located != (table[ANEURYSM] == "1"))].itertuples(index=False):
+        flags = row._asdict()
+        expected = 1 - int(flags[ANEURYSM])
+        why = "as a location is 1" if expected else "as no location is 1"
+        yield Fault(
+            flags[INDEX],
+            "",
+            "",
+            flags[LINE],
+            f"{ANEURYSM} {expected}, {why}",
+            flags[ANEURYSM],
+            "correct the line",
         )
-    return faults
-
-
-def _where(table: pd.DataFrame, position: int) -> str:
-    return f"study {table.loc[position, INDEX]} (line {table.loc[position, 'line']})"

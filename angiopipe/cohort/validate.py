@@ -4,59 +4,173 @@ from __future__ import annotations
 
 import io
 import logging
+from collections.abc import Sequence
+from typing import Literal
 
 import pandas as pd
 
-from angiopipe import storage
-from angiopipe.cohort.inventory import InventoryManifest, data_fingerprint, find_images, take_inventory
+from angiopipe import defaults, storage
+from angiopipe.cohort import inventory
+from angiopipe.cohort.drift import drift, refuse_drift
+from angiopipe.cohort.fingerprint import data_fingerprint
+from angiopipe.cohort.image_manifest import read_image_manifest
+from angiopipe.cohort.inventory import ImageFile, InventoryManifest
 from angiopipe.cohort.labels import read_labels
-from angiopipe.step import FaultyStudies, run_folder, step
-from angiopipe.study import ANEURYSM, INDEX
+from angiopipe.cohort.leaks import refuse_leaks
+from angiopipe.cohort.statistics import Statistics, statistics_of
+from angiopipe.faults import Fault, FaultyStudies, fault_table
+from angiopipe.step import run_folder, step
+from angiopipe.study import ANEURYSM, INDEX, VIEW_NAMES
 
 log = logging.getLogger(__name__)
 
+SHEET_STUDIES = 12
+"""Studies on the statistics page's contact sheet."""
+
 
 @step("validate")
-def validate(images: str, labels: str, out: str, data_root: str, run_id: str = "local") -> InventoryManifest:
-    """Checks labels and images, and lists them for the steps that follow.
+def validate(
+    images: str,
+    labels: str,
+    out: str,
+    data_root: str,
+    run_id: str = "local",
+    seed: int = 0,
+    validation_share: float = defaults.VALIDATION_SHARE,
+    test_share: float = defaults.TEST_SHARE,
+    folds: int = 0,
+    fold: int = 0,
+    allow_missing: int = 0,
+    on_fault: Literal["stop", "quarantine"] = "stop",
+    quarantine_share: float = defaults.QUARANTINE_SHARE,
+    previous_statistics: str = "",
+    drift_threshold: float = 0.0,
+    faults: str = "",
+    statistics: str = "",
+) -> InventoryManifest:
+    """Checks labels and images, splits the studies, and lists them for the steps that follow.
 
     Args:
-      images: folder with `<Index><view>.jpg` (or .png, .tif), a path or URI.
+      images: folder with `<Index><view>.jpg` (or .png, .tif), or a CSV `Index,view,path[,frame]`
+        that names the images, DICOM among them; a path or URI.
       labels: CSV with `Index,Aneurysm,<21 locations>`, a path or URI.
       out: where the inventory's manifest is written.
       data_root: where the run keeps its data, a path or URI.
       run_id: names the run under the data root.
+      seed: of the splits.
+      validation_share: share of the studies for validation.
+      test_share: share of the studies for the test.
+      folds: cut the studies that are not for the test into this many folds; 0 cuts none.
+      fold: which of the folds is for validation, counted from 0.
+      allow_missing: how many views of a study may be absent.
+      on_fault: "stop", or "quarantine" to go on without the faulty studies.
+      quarantine_share: at most this share of the studies may be left out.
+      previous_statistics: the statistics of an earlier run, to compare with.
+      drift_threshold: stop where a view's population stability index exceeds it (0.25 is
+        customary), a prevalence shifted or new kinds of images came; 0 never stops.
+      faults: where the table of faults is written, besides the run's folder.
+      statistics: where the statistics page is written, besides the run's folder.
 
     Raises:
       FaultyStudies: names every fault of every study.
+      ValueError: the data has shifted beyond the threshold.
     """
-    table = read_labels(labels)
-    lines = dict(zip(table[INDEX], table["line"], strict=True))
-    views, faults = take_inventory(find_images(images, table[INDEX]), lines)
-    if faults:
-        raise FaultyStudies(
-            f"{images}: {len(faults)} faults in the images of {len(table)} studies; "
-            f"supply the images or remove the studies from {labels}, and run again:",
-            faults,
-        )
+    # Kept out of the module so that the command line does not wait for scikit-learn.
+    from angiopipe.cohort.splits import SplitSettings, stable_splits
+
+    settings = SplitSettings(seed, validation_share, test_share, folds, fold)
     location = storage.join(run_folder(data_root, run_id), "inventory")
+    table, found = read_labels(labels)
+    total = len(table) + len({fault.study for fault in found})
+    views, more = inventory.take_inventory(_files(images, table), allow_missing)
+    found += more
+    _publish_faults(found, [storage.join(location, "faults.csv"), faults])
+    table = _without_faulty(table, found, total, labels, on_fault, quarantine_share)
+    views = views[views[INDEX].isin(table[INDEX])]
+    table = table.merge(
+        stable_splits(table, settings, storage.join(storage.absolute(data_root), "splits")), on=INDEX
+    )
+    refuse_leaks(table, views)
     manifest = InventoryManifest(
         location=location,
         data_fingerprint=data_fingerprint(table, views),
         studies=len(table),
         positives=int(table[ANEURYSM].sum()),
+        images=len(views),
+        quarantined=total - len(table),
     )
+    described = statistics_of(table, views, manifest.data_fingerprint)
+    described.write(manifest.statistics_uri)
+    _publish_page(described, views, [manifest.page_uri, statistics], previous_statistics, drift_threshold)
     _write_parquet(table, manifest.labels_uri)
-    _write_parquet(views, manifest.views_uri)
+    _write_parquet(views.drop(columns="histogram"), manifest.views_uri)
     manifest.write(out)
-    log.info(
-        "validate: %d studies, %d with an aneurysm, %d images, all readable; data %s",
-        manifest.studies, manifest.positives, len(views), manifest.data_fingerprint,
-    )  # fmt: skip
+    _tell(manifest)
     return manifest
+
+
+def _files(images: str, table: pd.DataFrame) -> list[ImageFile]:
+    if images.lower().endswith(".csv"):
+        return inventory.listed_images(read_image_manifest(images), table)
+    return inventory.find_images(images, table)
+
+
+def _publish_faults(faults: Sequence[Fault], uris: Sequence[str]) -> None:
+    content = fault_table(faults).to_csv(index=False)
+    for uri in filter(None, uris):
+        storage.write_text(uri, content)
+
+
+def _publish_page(
+    described: Statistics, views: pd.DataFrame, uris: Sequence[str], previous: str, threshold: float
+) -> None:
+    """Writes the statistics page, and then stops the run if the data has shifted too far."""
+    from angiopipe.cohort import statistics_page
+
+    if previous and not storage.exists(previous):
+        raise ValueError(f"{previous}: expected the statistics of an earlier run, found nothing there")
+    earlier = Statistics.read(previous) if previous else None
+    shifts = drift(earlier, described) if earlier else ()
+    sheet = statistics_page.contact_sheet(views, SHEET_STUDIES, seed=0)
+    content = statistics_page.render(described, sheet, shifts, earlier)
+    for uri in filter(None, uris):
+        storage.write_text(uri, content)
+    refuse_drift(shifts, threshold or None)
+
+
+def _without_faulty(
+    table: pd.DataFrame, faults: Sequence[Fault], total: int, labels: str, on_fault: str, share: float
+) -> pd.DataFrame:
+    """The studies without a fault, if there are none or the others may be left out.
+
+    Raises:
+      FaultyStudies: faults must stop the run, or too many studies have one.
+    """
+    faulty = {fault.study for fault in faults}
+    if not faults or (on_fault == "quarantine" and len(faulty) <= share * total):
+        return table[~table[INDEX].isin(faulty)]
+    summary = f"{labels}: {len(faults)} faults in {len(faulty)} of {total} studies"
+    if on_fault == "quarantine":
+        summary += f", more than the share of {share:.1%} that may be left out"
+    raise FaultyStudies(f"{summary}; nothing was ingested:", faults)
 
 
 def _write_parquet(table: pd.DataFrame, uri: str) -> None:
     buffer = io.BytesIO()
     table.to_parquet(buffer, index=False)
     storage.write_bytes(uri, buffer.getvalue())
+
+
+def _tell(manifest: InventoryManifest) -> None:
+    absent = len(VIEW_NAMES) * manifest.studies - manifest.images
+    log.info(
+        "validate: %d studies, %d with an aneurysm, %d images%s%s; data %s",
+        manifest.studies,
+        manifest.positives,
+        manifest.images,
+        f", {absent} views absent" if absent else "",
+        f", {manifest.quarantined} studies quarantined (see {manifest.faults_uri})"
+        if manifest.quarantined
+        else "",
+        manifest.data_fingerprint,
+    )

@@ -4,34 +4,44 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
 
 from angiopipe import defaults, storage
+from angiopipe.cohort.deidentify import clean, pseudonym, removal_report
 from angiopipe.cohort.inventory import InventoryManifest
+from angiopipe.cohort.leaks import refuse_leaks
 from angiopipe.dataflow.shards import make_once, make_shards, shard_name
+from angiopipe.faults import FaultyStudies
 from angiopipe.records.manifest import StudiesManifest
 from angiopipe.records.schema import StudyRecord
-from angiopipe.step import FaultyStudies, step
+from angiopipe.step import run_folder, step
 from angiopipe.study import INDEX, LABELS, SPLITS, VIEW_NAMES
 
 STUDIES_PER_SHARD = 32
 """About 22 MB of 720 x 720 JPEGs: large enough to stream, small enough to spread over workers."""
 
-RECORD_FORMAT = "studies-1"
+RECORD_FORMAT = "studies-2"
+
+PSEUDONYM_KEY = "ANGIOPIPE_PSEUDONYM_KEY"
+"""The environment variable that holds the key; a parameter would show it to everyone who sees the run."""
 
 
 @dataclass(frozen=True)
 class PlannedView:
-    """One image to be ingested, as the inventory saw it."""
+    """One image to be ingested, as the inventory saw it; `uri` is empty where the view is absent."""
 
-    uri: str
-    sha256: str
-    height: int
-    width: int
+    uri: str = ""
+    sha256: str = ""
+    frame: int | None = None
+    height: int = 0
+    width: int = 0
 
 
 @dataclass(frozen=True)
@@ -58,34 +68,31 @@ def ingest(
     out: str,
     data_root: str,
     run_id: str = "local",
-    seed: int = 0,
-    validation_share: float = defaults.VALIDATION_SHARE,
-    test_share: float = defaults.TEST_SHARE,
+    pseudonymise: bool = False,
     beam_args: Sequence[str] = defaults.BEAM_ARGS,
 ) -> StudiesManifest:
-    """Writes the studies of an inventory as TFRecord shards, split for training and evaluation.
+    """Writes the studies of an inventory as TFRecord shards, with nothing but pixels, Index and labels.
 
     Args:
       inventory: URI of the inventory's manifest.
       out: where the studies' manifest is written.
       data_root: where the run keeps its data, a path or URI.
       run_id: names the run under the data root.
-      seed: of the splits.
-      validation_share: share of the studies for validation.
-      test_share: share of the studies for the test.
+      pseudonymise: replace each Index by a pseudonym that the key in the environment variable
+        ANGIOPIPE_PSEUDONYM_KEY decides.
       beam_args: Beam's own options: `--beam-args="--runner=PortableRunner --parallelism=2"`.
 
     Raises:
-      FaultyStudies: images changed since they were listed; names every study.
+      FaultyStudies: images changed since they were listed, or a study or image is in two splits;
+        names every one.
+      ValueError: pseudonyms are wanted and there is no key.
     """
-    # Kept out of the module so that the command line does not wait for scikit-learn.
-    from angiopipe.cohort.splits import assign_splits
-
     source = InventoryManifest.read(inventory)
     labels = pd.read_parquet(io.BytesIO(storage.read_bytes(source.labels_uri)))
     views = pd.read_parquet(io.BytesIO(storage.read_bytes(source.views_uri)))
-    splits = assign_splits(labels, seed, validation_share, test_share)
-    fingerprint = _fingerprint(source.data_fingerprint, splits)
+    refuse_leaks(labels, views)
+    names = _record_names(labels[INDEX], pseudonymise)
+    fingerprint = _fingerprint(source.data_fingerprint, labels, names)
     location = storage.join(storage.absolute(data_root), "studies", fingerprint)
     manifest = make_once(
         StudiesManifest,
@@ -94,62 +101,88 @@ def ingest(
             fingerprint=fingerprint,
             data_fingerprint=source.data_fingerprint,
             location=location,
-            shards=make_shards(plan_studies(labels, views, splits), read_studies, location, beam_args),
+            shards=make_shards(
+                plan_studies(labels, views), partial(read_studies, names=names), location, beam_args
+            ),
         ),
     )
+    removed = views["removed"].map(lambda names: names.split(",") if names else [])
+    report = removal_report(zip(views[INDEX], removed, strict=True)).to_csv(index=False)
+    storage.write_text(storage.join(run_folder(data_root, run_id), "deidentification.csv"), report)
     manifest.write(out)
     return manifest
 
 
-def plan_studies(labels: pd.DataFrame, views: pd.DataFrame, splits: pd.Series) -> list[StudiesPlan]:
+def plan_studies(labels: pd.DataFrame, views: pd.DataFrame) -> list[StudiesPlan]:
     """Decides which study goes where: the same plan for the same content.
 
     Studies are ordered by the hash of their Index, so that every shard is a fair mixture.
+
+    Args:
+      labels: `Index`, the 22 labels and `split`, one row a study.
+      views: `Index`, `view`, `uri`, `sha256`, `frame`, `height` and `width`, one row an image.
     """
     images = {
-        (row.Index, row.view): PlannedView(row.uri, row.sha256, int(row.height), int(row.width))
+        (row.Index, row.view): PlannedView(
+            row.uri,
+            row.sha256,
+            None if pd.isna(row.frame) else int(row.frame),
+            int(row.height),
+            int(row.width),
+        )
         for row in views.itertuples(index=False)
     }
-    studies = [
-        PlannedStudy(index, tuple(map(int, flags)), tuple(images[index, view] for view in VIEW_NAMES))
-        for index, flags in zip(labels[INDEX], labels[list(LABELS)].to_numpy(), strict=True)
-    ]
-    studies.sort(key=lambda study: hashlib.sha256(study.index.encode()).digest())
-    return [
-        plan for split in SPLITS for plan in _chunks(split, [s for s in studies if splits[s.index] == split])
-    ]
+    by_split: dict[str, list[PlannedStudy]] = {split: [] for split in SPLITS}
+    for index, split, *flags in labels[[INDEX, "split", *LABELS]].itertuples(index=False):
+        planned = tuple(images.get((index, view), PlannedView()) for view in VIEW_NAMES)
+        by_split[split].append(PlannedStudy(index, tuple(map(int, flags)), planned))
+    for studies in by_split.values():
+        studies.sort(key=lambda study: hashlib.sha256(study.index.encode()).digest())
+    return [plan for split, studies in by_split.items() for plan in _chunks(split, studies)]
 
 
-def read_studies(plan: StudiesPlan) -> Iterator[bytes]:
+def read_studies(plan: StudiesPlan, names: Mapping[str, str] = MappingProxyType({})) -> Iterator[bytes]:
     """Yields the records of a planned shard, one study in memory at a time.
+
+    Args:
+      plan: the shard.
+      names: what to call a study in its record; its own Index where there is no entry.
 
     Raises:
       FaultyStudies: after the last study, if images are not the bytes that the inventory saw.
     """
     faults: list[str] = []
     for study in plan.studies:
-        contents = [storage.read_bytes(view.uri) for view in study.views]
+        contents = [storage.read_bytes(view.uri) if view.uri else b"" for view in study.views]
         changed = [
             f"study {study.index}, view {name} ({view.uri}): expected the bytes that were validated "
-            f"(SHA-256 {view.sha256[:12]}...), found others"
+            f"(SHA-256 {view.sha256[:12]}...), found others; validate again"
             for name, view, content in zip(VIEW_NAMES, study.views, contents, strict=True)
-            if hashlib.sha256(content).hexdigest() != view.sha256
+            if view.uri and hashlib.sha256(content).hexdigest() != view.sha256
         ]
         faults += changed
         if not changed:
-            yield _record(study, plan.split, contents).encode()
+            yield _record(study, names.get(study.index, study.index), plan.split, contents).encode()
     if faults:
         raise FaultyStudies(f"{plan.name}: {len(faults)} images changed since they were validated:", faults)
 
 
-def _record(study: PlannedStudy, split: str, contents: Sequence[bytes]) -> StudyRecord:
+def _record(study: PlannedStudy, name: str, split: str, contents: Sequence[bytes]) -> StudyRecord:
+    pairs = list(zip(study.views, contents, strict=True))
+    cleaned = [clean(content, view.frame).content if content else b"" for view, content in pairs]
+    # Most images hold nothing to remove, and hashing is a third of this step's work.
+    digests = [
+        view.sha256 if stored == content else hashlib.sha256(stored).hexdigest()
+        for (view, content), stored in zip(pairs, cleaned, strict=True)
+    ]
     return StudyRecord(
-        index=study.index,
+        index=name,
         split=split,
         labels=np.array(study.labels, np.uint8),
-        views=tuple(contents),
-        sha256=tuple(view.sha256 for view in study.views),
-        source=tuple(view.uri.rsplit("/", 1)[-1] for view in study.views),
+        views=tuple(cleaned),
+        sha256=tuple(digests),
+        # The original's hash would lead whoever has the originals from a pseudonym to its patient.
+        original_sha256=tuple(view.sha256 if name == study.index else "" for view in study.views),
         sizes=tuple((view.height, view.width) for view in study.views),
     )
 
@@ -161,7 +194,25 @@ def _chunks(split: str, studies: Sequence[PlannedStudy]) -> Iterator[StudiesPlan
         yield StudiesPlan(shard_name(split, position, len(starts)), split, chunk)
 
 
-def _fingerprint(data_fingerprint: str, splits: pd.Series) -> str:
-    assigned = ",".join(f"{index}={split}" for index, split in sorted(splits.items()))
+def _record_names(indices: pd.Series, pseudonymise: bool) -> dict[str, str]:
+    """Each Index's pseudonym, or nothing where none is wanted.
+
+    Raises:
+      ValueError: there is no key, or two studies would get the same pseudonym.
+    """
+    if not pseudonymise:
+        return {}
+    key = os.environ.get(PSEUDONYM_KEY, "").encode()
+    names = {index: pseudonym(index, key) for index in indices}
+    if len(set(names.values())) < len(names):
+        raise ValueError(f"two studies have the same pseudonym: choose another {PSEUDONYM_KEY}")
+    return names
+
+
+def _fingerprint(data_fingerprint: str, labels: pd.DataFrame, names: Mapping[str, str]) -> str:
+    assigned = ",".join(
+        f"{names.get(index, index)}={split}"
+        for index, split in labels[[INDEX, "split"]].sort_values(INDEX).itertuples(index=False)
+    )
     content = "\n".join([RECORD_FORMAT, data_fingerprint, str(STUDIES_PER_SHARD), assigned])
     return hashlib.sha256(content.encode()).hexdigest()[:16]

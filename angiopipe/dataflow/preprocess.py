@@ -9,12 +9,13 @@ from functools import partial
 
 from angiopipe import defaults, storage
 from angiopipe.dataflow.shards import make_once, make_shards
+from angiopipe.faults import FaultyStudies
 from angiopipe.imaging.preprocess import preprocess_study, preprocessing_version
 from angiopipe.recipe import DEFAULT_RECIPE, Preprocessing, load_recipe
 from angiopipe.records.framing import read_records
 from angiopipe.records.manifest import ExamplesManifest, StudiesManifest
 from angiopipe.records.schema import ExampleRecord, StudyRecord
-from angiopipe.step import FaultyStudies, step
+from angiopipe.step import step
 
 RECORD_FORMAT = "examples-1"
 

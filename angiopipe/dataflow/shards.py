@@ -6,20 +6,29 @@ on any runner, and a rerun makes only what an interrupted run left undone.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
-from collections.abc import Callable, Iterable, Sequence
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import BinaryIO, Protocol, TypeVar, cast
 
 import cv2
+from tqdm import tqdm
 
 from angiopipe import storage
+from angiopipe.faults import FaultyStudies
 from angiopipe.records.framing import write_record
 from angiopipe.records.manifest import MANIFEST_NAME, Shard, ShardedManifest
-from angiopipe.step import FaultyStudies
 
 log = logging.getLogger(__name__)
+
+COUNTERS = "angiopipe"
+"""Namespace of the counters that Beam's engine collects and shows."""
+
+WATCH_SECONDS = 0.5
 
 
 class Plan(Protocol):
@@ -88,12 +97,17 @@ def make_shards(
             "%d of %d shards were made by an earlier run and are kept", len(plans) - len(undone), len(plans)
         )
     if undone:
-        _run_graph(undone, partial(_make_shard, records=records, location=location), beam_args)
+        with _progress(plans, location):
+            _run_graph(undone, partial(_make_shard, records=records, location=location), beam_args)
+    storage.sweep(location)
     return tuple(_receipts(plans, location))
 
 
 def _run_graph(plans: Sequence[P], make: Callable[[P], None], beam_args: Sequence[str]) -> None:
-    """The whole graph: the plans, spread over the workers, each made where it lands."""
+    """The whole graph: the plans, spread over the workers, each made where it lands.
+
+    Ends by telling Beam's own counters, as its engine collected them.
+    """
     logging.disable(logging.WARNING)  # Beam warns of absent Google Cloud clients while it is imported.
     try:
         import apache_beam as beam
@@ -101,16 +115,45 @@ def _run_graph(plans: Sequence[P], make: Callable[[P], None], beam_args: Sequenc
     finally:
         logging.disable(logging.NOTSET)
     options = PipelineOptions([option for given in beam_args for option in given.split()])
-    with beam.Pipeline(options=options) as pipeline:
-        planned = pipeline | "Plans" >> beam.Create(plans)
-        spread = planned | "Spread" >> beam.Reshuffle()
-        spread | "Make" >> beam.Map(make)
+    pipeline = beam.Pipeline(options=options)
+    planned = pipeline | "Plans" >> beam.Create(plans)
+    spread = planned | "Spread" >> beam.Reshuffle()
+    spread | "Make" >> beam.Map(make)
+    result = pipeline.run()
+    result.wait_until_finish()
+    counters = result.metrics().query(beam.metrics.MetricsFilter().with_namespace(COUNTERS))["counters"]
+    log.info("made %s", ", ".join(f"{counter.committed:,} {counter.key.metric.name}" for counter in counters))
+
+
+@contextlib.contextmanager
+def _progress(plans: Sequence[Plan], location: str) -> Iterator[None]:
+    """Counts receipts while the graph runs, whatever runs it; on a terminal only."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    ended = threading.Event()
+
+    def watch() -> None:
+        with tqdm(total=len(plans), unit=" shards", desc=location.rsplit("/", 2)[-2], leave=False) as bar:
+            while not ended.wait(WATCH_SECONDS):
+                bar.update(sum(uri.endswith(".json") for uri in storage.list_files(location)) - bar.n)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        watcher.join()
 
 
 def _make_shard(plan: P, records: Records[P], location: str) -> None:
     """Writes one shard and then its receipt, or a note of its faults."""
     if _is_made(plan, location):  # An engine that restarts a job plans its finished shards again.
         return
+    # Only a worker counts; planning and reading receipts need no Beam.
+    from apache_beam.metrics import Metrics
+
     cv2.setNumThreads(1)  # Beam's workers are the parallelism.
     try:
         with storage.new_file(storage.join(location, plan.name)) as path, path.open("wb") as file:
@@ -121,6 +164,7 @@ def _make_shard(plan: P, records: Records[P], location: str) -> None:
                 studies += 1
     except FaultyStudies as error:
         storage.write_text(_faults_uri(plan, location), "\n".join(error.faults))
+        Metrics.counter(COUNTERS, "faults").inc(len(error.faults))
         return
     shard = Shard(
         name=plan.name,
@@ -130,6 +174,8 @@ def _make_shard(plan: P, records: Records[P], location: str) -> None:
         sha256=counted.sha256.hexdigest(),
     )
     storage.write_text(_receipt_uri(plan, location), shard.model_dump_json() + "\n")
+    for name, count in (("shards", 1), ("studies", studies), ("bytes", counted.bytes)):
+        Metrics.counter(COUNTERS, name).inc(count)
 
 
 class _Counted:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Collection
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 
 from angiopipe import storage
 from angiopipe.evaluation.predictions import Predictions
+from angiopipe.html.thumbnail import thumbnail
 from angiopipe.records.framing import read_records
 from angiopipe.records.manifest import ExamplesManifest
 from angiopipe.records.schema import ExampleRecord
@@ -18,7 +17,6 @@ from angiopipe.study import LOCATIONS, VIEW_NAMES
 
 STUDIES_A_GROUP = 2
 THUMBNAIL_PIXELS = 192
-JPEG_QUALITY = 80
 
 
 @dataclass(frozen=True)
@@ -120,28 +118,15 @@ def illustrate(test: Predictions, row: int, record: ExampleRecord) -> ExampleStu
     """The study at `row` of the predictions with its thumbnails."""
     answers = test.probabilities[row, 1:]
     likeliest = np.argsort(-answers, kind="stable")[:3] if test.predicts_locations else ()
-    views = zip(VIEW_NAMES, record.views, record.present, strict=True)
+    views = tuple(
+        Thumbnail(name, thumbnail(view, THUMBNAIL_PIXELS) if present else "")
+        for name, view, present in zip(VIEW_NAMES, record.views, record.present, strict=True)
+    )
     return ExampleStudy(
         index=test.indices[row],
         probability=float(test.scores[row]),
         positive=bool(test.truth[row]),
         truth=tuple(name for name, label in zip(LOCATIONS, test.labels[row, 1:], strict=True) if label),
         guesses=tuple((LOCATIONS[place], float(answers[place])) for place in likeliest),
-        views=tuple(Thumbnail(name, thumbnail(view) if present else "") for name, view, present in views),
+        views=views,
     )
-
-
-def thumbnail(view: np.ndarray) -> str:
-    """A view as a data URI of a small JPEG.
-
-    Args:
-      view: (rows, columns, channels) uint8, one channel (grey) or three (RGB).
-    """
-    longest = max(view.shape[:2])
-    if longest > THUMBNAIL_PIXELS:
-        share = THUMBNAIL_PIXELS / longest
-        view = cv2.resize(view, None, fx=share, fy=share, interpolation=cv2.INTER_AREA)
-    if view.ndim == 3 and view.shape[2] == 3:
-        view = cv2.cvtColor(view, cv2.COLOR_RGB2BGR)
-    _, jpeg = cv2.imencode(".jpg", view, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
-    return "data:image/jpeg;base64," + base64.b64encode(jpeg.tobytes()).decode("ascii")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment
 
 from angiopipe.evaluation import figures
 from angiopipe.evaluation.assessment import LEAST_STUDIES, LOCATION_THRESHOLD, Assessment
@@ -14,6 +14,7 @@ from angiopipe.evaluation.example_studies import ExampleStudy, Group
 from angiopipe.evaluation.metrics import AurocInterval
 from angiopipe.evaluation.operating_points import Proportion
 from angiopipe.evaluation.predictions import Predictions
+from angiopipe.html import page
 from angiopipe.recipe import Recipe
 from angiopipe.records.manifest import ExamplesManifest, ModelManifest
 from angiopipe.study import SPLITS
@@ -99,23 +100,9 @@ def settings(recipe: Recipe) -> dict[str, dict[str, Any]]:
 
 
 def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("angiopipe.evaluation"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"figure": _figure, "percent": _percent, "share": _share, "setting": _setting}
+    environment = page.environment("angiopipe.evaluation")
+    environment.filters |= {"share": _share, "setting": _setting}
     return environment
-
-
-def _figure(value: float) -> str:
-    return f"{value:.3f}"
-
-
-def _percent(value: float) -> str:
-    return f"{100 * value:.1f}\N{NO-BREAK SPACE}%"
 
 
 def _share(proportion: Proportion | None) -> str:

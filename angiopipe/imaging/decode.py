@@ -9,6 +9,9 @@ import numpy as np
 def decode(encoded: bytes) -> np.ndarray:
     """Decodes an image (JPEG, PNG or TIFF) to 8 bits, upright.
 
+    Detectors have 10 to 16 bits and files pad them to 16: such a view is scaled by the smallest
+    power of two that holds its highest level, so that 12-bit data does not come out black.
+
     Args:
       encoded: the bytes of the image file.
 
@@ -19,11 +22,13 @@ def decode(encoded: bytes) -> np.ndarray:
       ValueError: the bytes are no image that OpenCV can read.
     """
     buffer = np.frombuffer(encoded, np.uint8)
-    view = cv2.imdecode(buffer, cv2.IMREAD_ANYCOLOR) if buffer.size else None
-    if view is None:
+    view = cv2.imdecode(buffer, cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH) if buffer.size else None
+    if view is None or view.dtype not in (np.uint8, np.uint16):
         raise ValueError(
             f"expected a readable JPEG, PNG or TIFF, found {len(encoded)} bytes that are not one"
         )
+    if view.dtype == np.uint16:
+        view = (view >> max(0, int(view.max()).bit_length() - 8)).astype(np.uint8)
     return view if view.ndim == 2 else cv2.cvtColor(view, cv2.COLOR_BGR2RGB)
 
 

@@ -1,7 +1,8 @@
-"""The two record types: studies (original encoded views) and examples (uint8 arrays).
+"""The two record types: studies (encoded views) and examples (uint8 arrays).
 
 Features of a study: `index`, `labels` (22 bytes, 0 or 1), `split`, and eight entries each, in view
-order, of `views` (encoded bytes), `sha256`, `source` (file name) and `height`, `width` (pixels).
+order, of `views` (encoded bytes without metadata), `sha256` (of these), `original_sha256` (of the
+file they came from) and `height`, `width` (pixels); all empty or 0 where a view is absent.
 Features of an example: `index`, `labels` (22 bytes), `present` (8 bytes, 1 where the view exists)
 and `views` (views x rows x columns x channels bytes): a reshape is all the decoding there is.
 """
@@ -17,7 +18,7 @@ from angiopipe.records.example import decode_example, encode_example
 
 @dataclass(frozen=True)
 class StudyRecord:
-    """One study as it came.
+    """One study: its pixels as they came, its labels, and nothing else about the patient.
 
     Attributes:
       index: the study id.
@@ -25,7 +26,7 @@ class StudyRecord:
       labels: (22,) uint8, in the order of `study.LABELS`.
       views: eight encoded images, in the order of `study.VIEWS`; empty where a view is absent.
       sha256: of each view's bytes, hexadecimal.
-      source: each view's file name.
+      original_sha256: of the file each view came from.
       sizes: (rows, columns) of each view, pixels.
     """
 
@@ -34,7 +35,7 @@ class StudyRecord:
     labels: np.ndarray
     views: tuple[bytes, ...]
     sha256: tuple[str, ...]
-    source: tuple[str, ...]
+    original_sha256: tuple[str, ...]
     sizes: tuple[tuple[int, int], ...]
 
     def encode(self) -> bytes:
@@ -45,7 +46,7 @@ class StudyRecord:
                 "labels": [np.asarray(self.labels, np.uint8).tobytes()],
                 "views": list(self.views),
                 "sha256": [digest.encode() for digest in self.sha256],
-                "source": [name.encode() for name in self.source],
+                "original_sha256": [digest.encode() for digest in self.original_sha256],
                 "height": [rows for rows, _ in self.sizes],
                 "width": [columns for _, columns in self.sizes],
             }
@@ -60,7 +61,7 @@ class StudyRecord:
             labels=np.frombuffer(features["labels"][0], np.uint8),
             views=tuple(features["views"]),
             sha256=tuple(digest.decode() for digest in features["sha256"]),
-            source=tuple(name.decode() for name in features["source"]),
+            original_sha256=tuple(digest.decode() for digest in features["original_sha256"]),
             sizes=tuple(zip(features["height"], features["width"], strict=True)),
         )
 

@@ -89,7 +89,7 @@ def test_the_run_ends_by_telling_what_it_made(run):
 @pytest.mark.slow
 def test_every_step_left_its_record(run):
     steps = {path.stem: json.loads(path.read_text()) for path in (run.folder / "steps").iterdir()}
-    assert set(steps) == {"validate", "ingest", "preprocess", "train", "evaluate", "register"}
+    assert set(steps) == {"validate", "ingest", "audit", "preprocess", "train", "evaluate", "register"}
     assert all(record["peak_mb"] > 0 for record in steps.values())
     assert not (run.folder / "failures").exists()
 

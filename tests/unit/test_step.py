@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from angiopipe.step import FaultyStudies, step
+from angiopipe.faults import FaultyStudies
+from angiopipe.step import step
 
 
 @step("add")

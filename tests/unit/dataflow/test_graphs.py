@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+import io
+import subprocess
+import sys
+import time
 from pathlib import Path
 
+import cv2
 import numpy as np
+import pandas as pd
+import pydicom
 import pytest
+from PIL import Image
+from pydicom.uid import XRayAngiographicImageStorage
 
 from angiopipe import storage
 from angiopipe.cohort.labels import read_labels
 from angiopipe.cohort.validate import validate
 from angiopipe.dataflow.ingest import ingest
 from angiopipe.dataflow.preprocess import preprocess
+from angiopipe.faults import FaultyStudies
+from angiopipe.imaging import octoview
 from angiopipe.imaging.preprocess import preprocess_study
 from angiopipe.recipe import load_recipe
 from angiopipe.records.framing import read_records
 from angiopipe.records.manifest import ExamplesManifest, ShardedManifest, StudiesManifest
 from angiopipe.records.schema import ExampleRecord, StudyRecord
-from angiopipe.step import FaultyStudies
 from angiopipe.study import INDEX, LABELS, SPLITS, VIEW_NAMES
 
 SMALL = ["preprocessing.size=32"]
@@ -29,8 +39,10 @@ class Line:
     def __init__(self, folder: Path):
         self.folder, self.root = folder, str(folder / "root")
 
-    def validate(self, cohort):
-        return validate(cohort.images, cohort.labels, str(self.folder / "inventory.json"), self.root)
+    def validate(self, cohort, **options):
+        return validate(
+            cohort.images, cohort.labels, str(self.folder / "inventory.json"), self.root, **options
+        )
 
     def ingest(self, **options) -> StudiesManifest:
         out = str(self.folder / "studies.json")
@@ -64,7 +76,7 @@ def shard_bytes(manifest: ShardedManifest) -> dict[str, bytes]:
 
 def test_studies_hold_every_image_unchanged_and_every_label(line, cohort):
     manifest = line.ingest()
-    labels = read_labels(cohort.labels).set_index(INDEX)
+    labels = read_labels(cohort.labels)[0].set_index(INDEX)
     studies = [StudyRecord.decode(payload) for split in SPLITS for payload in payloads(manifest, split)]
     assert sorted(study.index for study in studies) == sorted(labels.index)
     for study in studies:
@@ -139,6 +151,143 @@ def test_a_moved_data_root_is_still_found(line, tmp_path):
     source = (tmp_path / "inventory.json").read_text().replace("/root/", "/elsewhere/")
     (tmp_path / "inventory.json").write_text(source)
     assert line.ingest().location.startswith(line.root)
+
+
+def test_absent_views_are_zero_and_marked_in_the_example(tmp_path, own_cohort):
+    absent = sorted(Path(own_cohort.images).iterdir())[:2]
+    for path in absent:
+        path.unlink()
+    line = Line(tmp_path)
+    line.validate(own_cohort, allow_missing=2)
+    studies, examples = line.ingest(), line.preprocess()
+    index = absent[0].stem[:-4]
+    found = {
+        record.index: record
+        for split in SPLITS
+        for record in (ExampleRecord.decode(p, examples.shape) for p in payloads(examples, split))
+    }
+    assert found[index].present.tolist() == [0, 0, 1, 1, 1, 1, 1, 1]
+    assert not found[index].views[:2].any()
+    assert found[index].views[2:].any()
+    assert sum(studies.counts.values()) == 48
+
+
+def test_nothing_of_the_patient_but_pixels_index_and_labels_enters_a_record(tmp_path, own_cohort):
+    path = sorted(Path(own_cohort.images).iterdir())[0]
+    exif = Image.Exif()
+    exif[0x010E] = "KIM MINSU 1957-03-02"
+    image = Image.open(path)
+    image.load()
+    image.save(path, exif=exif, comment=b"Patient Kim", quality="keep")
+    line = Line(tmp_path)
+    line.validate(own_cohort)
+    manifest = line.ingest()
+    stored = b"".join(shard_bytes(manifest).values())
+    for planted in (b"KIM MINSU", b"Patient Kim", b"1957-03-02", str(own_cohort.images).encode()):
+        assert planted not in stored
+    report = pd.read_csv(Path(line.root, "runs", "local", "deidentification.csv"))
+    assert dict(zip(report["what"], report["views"], strict=True)) == {"EXIF": 1, "comment": 1}
+
+
+def dicom_run(view: np.ndarray) -> bytes:
+    """A multi-frame XA in which contrast arrives with the second frame, with a patient's name in it."""
+    dataset = pydicom.Dataset()
+    dataset.PatientName, dataset.Modality, dataset.SOPClassUID = (
+        "KIM^MINSU",
+        "XA",
+        XRayAngiographicImageStorage,
+    )
+    dataset.SOPInstanceUID = pydicom.uid.generate_uid()
+    dataset.PhotometricInterpretation, dataset.SamplesPerPixel, dataset.NumberOfFrames = "MONOCHROME2", 1, 3
+    dataset.Rows, dataset.Columns = view.shape
+    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation = 8, 8, 7, 0
+    dataset.PixelData = np.stack([np.full_like(view, 255), view, np.full_like(view, 250)]).tobytes()
+    buffer = io.BytesIO()
+    dataset.file_meta = pydicom.dataset.FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
+    pydicom.dcmwrite(buffer, dataset, enforce_file_format=True)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("frame", ["2", ""])
+def test_a_dicom_run_becomes_the_example_that_its_pixels_make(tmp_path, own_cohort, frame):
+    first, *others = sorted(Path(own_cohort.images).iterdir())
+    view = cv2.imread(str(first), cv2.IMREAD_GRAYSCALE)
+    run = tmp_path / "own" / "run.dcm"
+    run.write_bytes(dicom_run(view))
+    lines = [f"{path.stem[:-4]},{path.stem[-4:]},images/{path.name}," for path in others]
+    table = ["Index,view,path,frame", f"{first.stem[:-4]},{first.stem[-4:]},run.dcm,{frame}", *lines]
+    (tmp_path / "own" / "images.csv").write_text("\n".join(table) + "\n")
+    line = Line(tmp_path)
+    line.validate(own_cohort._replace(images=str(tmp_path / "own" / "images.csv")))
+    studies, examples = line.ingest(), line.preprocess()
+    assert b"MINSU" not in b"".join(shard_bytes(studies).values())
+    records = [ExampleRecord.decode(p, examples.shape) for split in SPLITS for p in payloads(examples, split)]
+    found = next(record for record in records if record.index == first.stem[:-4])
+    # The projection takes each pixel's darkest frame, which is the second's but where that is white.
+    expected = octoview.transform(
+        np.minimum(view, 250) if not frame else view, load_recipe("octoview", SMALL).preprocessing
+    )
+    np.testing.assert_array_equal(found.views[0], expected)
+
+
+def test_pseudonyms_replace_every_index_and_need_a_key(line, monkeypatch):
+    monkeypatch.delenv("ANGIOPIPE_PSEUDONYM_KEY", raising=False)
+    with pytest.raises(ValueError, match="expected a key of 16 bytes or more, found 0"):
+        line.ingest(pseudonymise=True)
+    monkeypatch.setenv("ANGIOPIPE_PSEUDONYM_KEY", "a key that nobody guesses")
+    plain, hidden = line.ingest(), line.ingest(pseudonymise=True)
+    indices = {s.index for s in (StudyRecord.decode(p) for p in payloads(plain, "train"))}
+    pseudonyms = {s.index for s in (StudyRecord.decode(p) for p in payloads(hidden, "train"))}
+    assert len(pseudonyms) == len(indices)
+    assert not pseudonyms & indices
+    assert hidden.fingerprint != plain.fingerprint
+
+
+def test_a_leak_planted_in_the_inventory_stops_ingest(line):
+    views = Path(line.root, "runs", "local", "inventory", "views.parquet")
+    table = pd.read_parquet(views)
+    labels = pd.read_parquet(views.with_name("labels.parquet")).set_index(INDEX)["split"]
+    train, test = (labels.index[labels == split][0] for split in ("train", "test"))
+    table.loc[table[INDEX] == test, "sha256"] = table.loc[table[INDEX] == train, "sha256"].to_numpy()
+    table.to_parquet(views)
+    with pytest.raises(FaultyStudies, match="studies leak between splits"):
+        line.ingest()
+
+
+@pytest.mark.parametrize("moment", ["a shard is written", "receipts are there"])
+def test_a_run_killed_at_any_moment_shows_nothing_partial_and_is_finished_by_a_rerun(
+    tmp_path, cohort, moment
+):
+    line = Line(tmp_path)
+    line.validate(cohort)
+    code = (
+        "import angiopipe.dataflow.ingest as i, sys; i.STUDIES_PER_SHARD = 1; "
+        "i.ingest(sys.argv[1], sys.argv[2], sys.argv[3])"
+    )
+    command = [
+        sys.executable,
+        "-c",
+        code,
+        str(tmp_path / "inventory.json"),
+        str(tmp_path / "x.json"),
+        line.root,
+    ]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    wanted = ".writing-*" if moment == "a shard is written" else "*.json"
+    while process.poll() is None and not list(Path(line.root).glob(f"studies/*/{wanted}")):
+        time.sleep(0.0005)
+    process.kill()
+    process.wait()
+    assert not list(Path(line.root).glob("studies/*/manifest.json"))
+    for path in Path(line.root).glob("studies/*/*.tfrecord"):
+        with path.open("rb") as file:
+            assert len(list(read_records(file, path.name))) == 1
+    subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
+    manifest = StudiesManifest.read(str(tmp_path / "x.json"))
+    assert sum(manifest.counts.values()) == 48
+    for shard in manifest.shards:
+        assert storage.file_sha256(Path(manifest.location, shard.name)) == shard.sha256
 
 
 def test_images_that_changed_since_validation_are_all_named(tmp_path, own_cohort):

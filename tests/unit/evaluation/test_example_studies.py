@@ -7,13 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from angiopipe.evaluation.example_studies import (
-    THUMBNAIL_PIXELS,
-    choose,
-    illustrate,
-    read_examples,
-    thumbnail,
-)
+from angiopipe.evaluation.example_studies import choose, illustrate, read_examples
 from angiopipe.evaluation.predictions import Predictions
 from angiopipe.records.manifest import ExamplesManifest
 from angiopipe.study import VIEW_NAMES
@@ -57,14 +51,6 @@ def test_views_are_read_from_the_shards(examples_of: Callable[[str], ExamplesMan
 def test_a_study_that_is_not_there_is_named(examples_of: Callable[[str], ExamplesManifest]) -> None:
     with pytest.raises(ValueError, match="the test split has no study 7, 9"):
         read_examples(examples_of("octoview"), "test", {"9", "test-17-3", "7"})
-
-
-def test_thumbnails_are_small_and_keep_their_colours() -> None:
-    view = np.zeros((720, 720, 3), np.uint8)
-    view[..., 0] = 250
-    shown = decoded(thumbnail(view))
-    assert shown.shape == (THUMBNAIL_PIXELS, THUMBNAIL_PIXELS, 3)
-    assert shown[..., 2].mean() > 240 > 20 > shown[..., 0].mean()
 
 
 def decoded(source: str) -> np.ndarray:

@@ -15,11 +15,12 @@ from angiopipe.cohort.validate import validate
 from angiopipe.dataflow.ingest import ingest
 from angiopipe.dataflow.preprocess import preprocess
 from angiopipe.evaluation.evaluate import evaluate
+from angiopipe.records.audit import audit
 from angiopipe.registry.register import register
 from angiopipe.training.train import train
 from pipelines.__main__ import main
 
-STEPS = {f.__name__: f for f in (validate, ingest, preprocess, train, evaluate, register)}
+STEPS = {f.__name__: f for f in (validate, ingest, audit, preprocess, train, evaluate, register)}
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +37,8 @@ def test_the_steps_run_in_the_order_of_the_data(package):
     assert needs == {
         "validate": set(),
         "ingest": {"validate"},
-        "preprocess": {"ingest"},
+        "audit": {"ingest"},
+        "preprocess": {"ingest", "audit"},
         "train": {"preprocess"},
         "evaluate": {"preprocess", "train"},
         "register": {"train", "evaluate"},
@@ -49,7 +51,7 @@ def test_a_components_parameters_are_its_steps(package, name):
     declared = set(inputs.get("parameters", {})) | set(inputs.get("artifacts", {}))
     known = set(inspect.signature(STEPS[name]).parameters)
     assert declared <= known
-    assert known - declared <= {"out", "report", "experiment"}
+    assert known - declared <= {"out", "report", "experiment", "examples", "faults", "statistics"}
 
 
 def test_defaults_are_the_librarys(package):
@@ -70,7 +72,12 @@ def test_only_steps_that_need_tensorflow_run_in_its_image(package):
         name.removeprefix("exec-"): executor["container"]["image"]
         for name, executor in package["deploymentSpec"]["executors"].items()
     }
-    assert {name for name, image in images.items() if "train" in image} == {"train", "evaluate", "register"}
+    assert {name for name, image in images.items() if "train" in image} == {
+        "audit",
+        "train",
+        "evaluate",
+        "register",
+    }
 
 
 def test_nothing_is_installed_at_run_time(package):

@@ -27,12 +27,12 @@ def test_a_study_survives_its_record():
         labels=np.eye(22, dtype=np.uint8)[3],
         views=(b"1", b"", b"3", b"4", b"5", b"6", b"7", b"8"),
         sha256=("ab",) * 8,
-        source=("A-1LI-A.jpg",) * 8,
+        original_sha256=("cd",) * 8,
         sizes=((720, 700),) * 8,
     )
     read = StudyRecord.decode(study.encode())
     np.testing.assert_array_equal(read.labels, study.labels)
-    for field in ("index", "split", "views", "sha256", "source", "sizes"):
+    for field in ("index", "split", "views", "sha256", "original_sha256", "sizes"):
         assert getattr(read, field) == getattr(study, field)
 
 

@@ -1,0 +1,203 @@
+"""What an encoded image carries besides its pixels, and the same image without it.
+
+The coded pixels of JPEG and PNG stay bit for bit; segments and chunks around them are left out.
+Names of what was left out are returned, never its values.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+
+import cv2
+import numpy as np
+
+JPEG_START = b"\xff\xd8\xff"
+PNG_START = b"\x89PNG\r\n\x1a\n"
+TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+
+_APPLICATION_DATA = {
+    b"Exif\0": "EXIF",
+    b"http://ns.adobe.com/xap/": "XMP",
+    b"http://ns.adobe.com/xmp/": "XMP",
+    b"ICC_PROFILE\0": "ICC profile",
+    b"Photoshop 3.0\0": "IPTC",
+    b"JFXX\0": "thumbnail",
+    b"MPF\0": "further images",
+}
+_PNG_CHUNKS = {
+    b"tEXt": "text", b"zTXt": "text", b"iTXt": "text", b"eXIf": "EXIF", b"tIME": "time",
+    b"iCCP": "ICC profile", b"gAMA": "gamma", b"cHRM": "chromaticity", b"sRGB": "colour space",
+    b"cICP": "colour space", b"acTL": "animation", b"fcTL": "animation", b"fdAT": "animation",
+    b"pHYs": "pixel size", b"bKGD": "background", b"tRNS": "transparency", b"sBIT": "significant bits",
+    b"hIST": "histogram", b"sPLT": "suggested palette",
+}  # fmt: skip
+_PNG_PIXELS = (b"IHDR", b"PLTE", b"IDAT", b"IEND")
+# Frame headers, Huffman and arithmetic tables, scans, quantisation, restart interval.
+_JPEG_PIXELS = frozenset(range(0xC0, 0xD0)) | {0xDA, 0xDB, 0xDD}
+_MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd7\xff]", re.DOTALL)
+_END, _SCAN, _LINES, _COMMENT = 0xD9, 0xDA, 0xDC, 0xFE
+
+
+def strip_jpeg(content: bytes) -> tuple[bytes, tuple[str, ...]]:
+    """A JPEG without application data, comments and trailing bytes.
+
+    JFIF without its thumbnail and Adobe's colour transform stay: decoders choose colours by them.
+
+    Returns:
+      The file, and the names of what is missing from it.
+
+    Raises:
+      ValueError: its segments cannot be followed, or it was cut off.
+
+    Source: ITU-T T.81 B.1; JFIF 1.02; Adobe's APP14 as in ITU-T T.872 6.5.3.
+    """
+    kept, removed = [content[:2]], []
+    position = 2
+    while position < len(content):
+        start = _next_marker(content, position)
+        if content[position:start].strip(b"\xff"):
+            removed.append("bytes between segments")
+        if start == len(content):
+            break
+        marker = content[start + 1]
+        if marker == _END:
+            removed += ["trailing bytes"] if start + 2 < len(content) else []
+            return b"".join([*kept, b"\xff\xd9"]), _named_once(removed)
+        end = start + 2 + int.from_bytes(content[start + 2 : start + 4], "big")
+        segment, name = _jpeg_segment(marker, content[start:end])
+        position = _scan_end(content, end) if marker == _SCAN else end
+        kept += [segment, content[end:position]]
+        removed += [name] if name else []
+    # Whatever followed a scan that never ended would pass for pixels.
+    raise ValueError("expected a whole JPEG, found one without its end; copy it again from its source")
+
+
+def _jpeg_segment(marker: int, segment: bytes) -> tuple[bytes, str]:
+    """What is kept of a segment, and the name of what is not."""
+    payload = segment[4:]
+    if len(segment) < 4 or segment[2:4] < b"\0\2":
+        raise ValueError(
+            f"expected a JPEG, found a segment FF{marker:02X} of no length in it; export it again"
+        )
+    if marker in _JPEG_PIXELS:
+        return segment, ""
+    if marker == _LINES:
+        return segment[:2] + b"\0\4" + payload[:2], ""
+    if marker == 0xE0 and payload.startswith(b"JFIF\0") and len(payload) >= 14:
+        # Version, unit and density stay; a thumbnail of 0 x 0 replaces the one there may be.
+        return segment[:2] + b"\0\x10" + payload[:12] + b"\0\0", "thumbnail" if len(payload) > 14 else ""
+    if marker == 0xEE and payload.startswith(b"Adobe") and len(payload) >= 12:
+        return segment[:2] + b"\0\x0e" + payload[:12], "APP14" if len(payload) > 12 else ""
+    if marker == _COMMENT:
+        return b"", "comment"
+    if 0xE0 <= marker <= 0xEF:
+        known = (name for start, name in _APPLICATION_DATA.items() if payload.startswith(start))
+        return b"", next(known, f"APP{marker - 0xE0}")
+    raise ValueError(f"expected a JPEG, found the unknown marker FF{marker:02X} in it; export it again")
+
+
+def _next_marker(content: bytes, position: int) -> int:
+    """Where the next marker is, or the end; stuffed zeros, restarts and fill bytes are none."""
+    found = _MARKER.search(content, position)
+    return found.start() if found else len(content)
+
+
+def _scan_end(content: bytes, position: int) -> int:
+    """Where a scan's entropy-coded data ends: stuffed zeros and restart markers belong to it."""
+    end = _next_marker(content, position)
+    while end > position and end < len(content) and content[end - 1] == 0xFF:
+        end -= 1
+    return end
+
+
+def strip_png(content: bytes) -> tuple[bytes, tuple[str, ...]]:
+    """A PNG with its critical chunks alone.
+
+    Returns:
+      The file, and the names of what is missing from it.
+
+    Raises:
+      ValueError: it was cut off.
+
+    Source: PNG (third edition) 4.7, 5 and 11.
+    """
+    kept, removed = [PNG_START], []
+    position = len(PNG_START)
+    while position + 8 <= len(content):
+        kind = content[position + 4 : position + 8]
+        end = position + 12 + int.from_bytes(content[position : position + 4], "big")
+        if kind in _PNG_PIXELS:
+            kept.append(content[position:end])
+        else:
+            removed.append(_png_name(kind, content[position + 8 : end]))
+        position = end
+        if kind == b"IEND":
+            removed += ["trailing bytes"] if position < len(content) else []
+            return b"".join(kept), _named_once(removed)
+    raise ValueError("expected a whole PNG, found one without its end; copy it again from its source")
+
+
+def _png_name(kind: bytes, data: bytes) -> str:
+    return "XMP" if data.startswith(b"XML:com.adobe.xmp\0") else _PNG_CHUNKS.get(kind, "private chunk")
+
+
+def tiff_names(content: bytes) -> tuple[str, ...]:
+    """The names of a TIFF's tags that do not describe its pixels.
+
+    Raises:
+      ValueError: its first directory cannot be read.
+    """
+    from PIL.TiffImagePlugin import ImageFileDirectory_v2
+    from PIL.TiffTags import lookup
+
+    header = content[:16] if content[2:3] == b"+" or content[3:4] == b"+" else content[:8]
+    file = io.BytesIO(content)
+    try:
+        directory = ImageFileDirectory_v2(header)
+        file.seek(directory.next)
+        directory.load(file)
+    except Exception as error:
+        raise ValueError(
+            f"expected a TIFF, found one whose tags cannot be read ({type(error).__name__}); export it again"
+        ) from None
+    names = [_tiff_name(lookup(tag).name, tag) for tag in sorted(directory) if tag not in _TIFF_PIXELS]
+    return _named_once([*names, *(["further images"] if directory.next else [])])
+
+
+# Of baseline TIFF: size, sample layout, compression, strips and tiles; orientation is applied.
+_TIFF_PIXELS = frozenset(
+    (254, 255, 256, 257, 258, 259, 262, 266, 273, 274, 277, 278, 279, 282, 283, 284, 296, 317, 320,
+     322, 323, 324, 325, 338, 339, 347, 530, 531, 532)
+)  # fmt: skip
+
+
+def _tiff_name(name: str, tag: int) -> str:
+    known = {33723: "IPTC", 700: "XMP", 34377: "IPTC", 34665: "EXIF", 34853: "EXIF GPS", 34675: "ICC profile"}
+    return known.get(tag) or (name if name != "unknown" else "private tags")
+
+
+def stored_pixels(content: bytes) -> np.ndarray | None:
+    """(rows, columns[, 3]) uint8 or uint16 BGR as OpenCV reads it, upright; None if it cannot.
+
+    The same reading as `decode.decode`, before its reduction to 8 bits.
+    """
+    buffer = np.frombuffer(content, np.uint8)
+    return cv2.imdecode(buffer, cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH) if buffer.size else None
+
+
+def encode_png(pixels: np.ndarray) -> bytes:
+    """Encodes (rows, columns[, 3]) uint8 or uint16 losslessly, with nothing but pixels.
+
+    Raises:
+      ValueError: the pixels are of another type.
+    """
+    if pixels.dtype not in (np.uint8, np.uint16):
+        raise ValueError(f"expected pixels of 8 or 16 bits, found {pixels.dtype}; export them as grey levels")
+    written, encoded = cv2.imencode(".png", pixels)
+    assert written
+    return encoded.tobytes()
+
+
+def _named_once(names: list[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(names))

@@ -1,0 +1,164 @@
+"""How fast raw images become examples, against a bare OpenCV loop in the same run.
+
+    .venv/bin/python benchmarks/data.py --studies 1127
+
+The floor decodes and transforms every image with OpenCV in two processes and writes nothing. Each
+figure is the floor's seconds over ours, every start-up and the writing included, so 1 would mean
+that validation, TFRecords, checksums and Beam are free. The cohort is made once, under `--folder`.
+The last line is one JSON object: {"raw_to_examples_of_floor", "preprocess_of_floor",
+"validate_of_floor", "coding_vessels_of_pillow", "peak_mb", "bytes_out_per_byte_in"}.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import tyro
+from PIL import Image, ImageEnhance, ImageOps
+
+from angiopipe.cohort.synthetic.synthesize import synthesize
+from angiopipe.imaging import coding_vessels
+from angiopipe.imaging.decode import decode
+from angiopipe.recipe import load_recipe
+
+PROCESSES = 2
+RECIPE = "kium_vgg16"
+STEPS = ("validate", "ingest", "preprocess")
+IN_PROCESSES = "--runner=FnApiRunner --direct_running_mode=multi_processing --direct_num_workers={}"
+
+
+def main(studies: int = 1127, size: int = 720, folder: Path = Path("data/benchmark")) -> None:
+    """Measures floor and pipeline once each and prints the ratios.
+
+    Args:
+      studies: of the cohort.
+      size: rows and columns of a view, pixels.
+      folder: where the cohort is kept and the pipeline writes.
+    """
+    train_set = (
+        synthesize(folder / f"cohort-{studies}-{size}", studies=studies, size=size, test_studies=0)
+        / "train_set"
+    )
+    images = sorted((train_set / "images").iterdir())
+    for path in images:
+        path.read_bytes()  # The page cache is warm for everybody.
+    decode_s = seconds(lambda: floor(images, decoded))
+    floor_s = seconds(lambda: floor(images, transformed))
+    ours = {workers: pipeline(train_set, folder / "root", workers) for workers in (1, PROCESSES)}
+    steps = ours[PROCESSES]
+    data_in = sum(path.stat().st_size for path in images)
+    data_out = sum(path.stat().st_size for path in (folder / "root").rglob("*.tfrecord"))
+    print(f"floor: decode {decode_s:.1f} s, decode and transform {floor_s:.1f} s in {PROCESSES} processes")
+    for workers, measured in ours.items():
+        print(
+            f"{workers} process(es): " + ", ".join(f"{name} {measured[name]['wall']:.1f} s" for name in STEPS)
+        )
+    raw_to_examples = steps["ingest"]["wall"] + steps["preprocess"]["wall"]
+    figures = {
+        "raw_to_examples_of_floor": floor_s / raw_to_examples,
+        "preprocess_of_floor": floor_s / steps["preprocess"]["wall"],
+        "validate_of_floor": decode_s / steps["validate"]["wall"],
+        "coding_vessels_of_pillow": coding_vessels_of_pillow(images[:64]),
+        "peak_mb": max(record["peak_mb"] for measured in ours.values() for record in measured.values()),
+        "bytes_out_per_byte_in": data_out / data_in,
+    }
+    print(json.dumps({name: round(float(value), 3) for name, value in figures.items()}))
+
+
+def floor(paths: Sequence[Path], work: Callable[[Path], None]) -> None:
+    """A bare loop over the images, in processes that import OpenCV and nothing of ours."""
+    with multiprocessing.get_context("fork").Pool(PROCESSES, cv2.setNumThreads, (1,)) as pool:
+        pool.map(work, paths, chunksize=64)
+
+
+def decoded(path: Path) -> None:
+    cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_GRAYSCALE)
+
+
+def transformed(path: Path) -> None:
+    view = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_GRAYSCALE)
+    cv2.resize(cv2.equalizeHist(view), (224, 224), interpolation=cv2.INTER_CUBIC)
+
+
+def pipeline(train_set: Path, root: Path, workers: int) -> dict[str, dict[str, Any]]:
+    """Wall seconds and peak memory of each step, each a command of its own on an empty data root."""
+    shutil.rmtree(root, ignore_errors=True)
+    beam = (
+        f"--beam-args={IN_PROCESSES.format(workers)}" if workers > 1 else "--beam-args=--runner=FnApiRunner"
+    )
+    places = {name: str(root / f"{name}.json") for name in STEPS}
+    arguments = {
+        "validate": ["--images", str(train_set / "images"), "--labels", str(train_set / "train.csv")],
+        "ingest": ["--inventory", places["validate"], beam],
+        "preprocess": ["--studies", places["ingest"], "--recipe", RECIPE, beam],
+    }
+    return {
+        name: run(name, [*arguments[name], "--out", places[name], "--data-root", str(root)]) for name in STEPS
+    }
+
+
+def run(name: str, arguments: Sequence[str]) -> dict[str, Any]:
+    """Runs one command and watches the memory of its every process."""
+    import psutil
+
+    started, peak = time.monotonic(), 0
+    process = psutil.Popen([sys.executable, "-m", "angiopipe", name, *arguments])
+    while process.poll() is None:
+        for member in (process, *children(process)):
+            try:
+                peak = max(peak, member.memory_info().rss)
+            except psutil.NoSuchProcess:
+                continue
+        time.sleep(0.1)
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, name)
+    return {"wall": time.monotonic() - started, "peak_mb": peak / 1e6}
+
+
+def children(process: Any) -> list[Any]:
+    """A process's descendants; none if it just ended."""
+    import psutil
+
+    try:
+        return list(process.children(recursive=True))
+    except psutil.NoSuchProcess:
+        return []
+
+
+def coding_vessels_of_pillow(paths: Sequence[Path]) -> float:
+    """How many times faster the OpenCV transform is than Pillow's own calls on the same views."""
+    fields = load_recipe("coding_vessels").preprocessing
+    views = [decode(path.read_bytes()) for path in paths]
+    cv2.setNumThreads(1)
+    pillow_s = seconds(lambda: [with_pillow(view) for view in views])
+    return pillow_s / seconds(lambda: [coding_vessels.transform(view, fields) for view in views])  # type: ignore[arg-type]
+
+
+def with_pillow(view: np.ndarray) -> np.ndarray:
+    image = (
+        Image.fromarray(coding_vessels.center_crop(view))
+        .convert("RGB")
+        .resize((720, 720), Image.Resampling.BILINEAR)
+    )
+    sharp = ImageEnhance.Sharpness(ImageOps.invert(image)).enhance(2.0)
+    return np.asarray(ImageEnhance.Contrast(sharp).enhance(1.25))
+
+
+def seconds(work: Callable[[], object]) -> float:
+    started = time.monotonic()
+    work()
+    return time.monotonic() - started
+
+
+if __name__ == "__main__":
+    tyro.cli(main)
