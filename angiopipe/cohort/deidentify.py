@@ -10,9 +10,12 @@ import hmac
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 from angiopipe.imaging import dicom, dicom_dataset, metadata
 
@@ -69,7 +72,7 @@ def deidentify(content: bytes) -> Clean:
     if content.startswith(metadata.JPEG_START):
         cut, removed = metadata.strip_jpeg(content)
         # Of all that is cut, OpenCV heeds the orientation alone, in an APP1; no scan holds its marker.
-        return _same_pixels(content, cut, removed) if _APP1 in content else Clean(cut, removed)
+        return _same_pixels(content, cut, removed) if removed and _APP1 in content else Clean(cut, removed)
     if content.startswith(metadata.PNG_START):
         cut, removed = metadata.strip_png(content)
         return _same_pixels(content, cut, removed) if removed else Clean(cut, removed)
@@ -126,6 +129,8 @@ def removal_report(removals: Iterable[tuple[str, Sequence[str]]]) -> pd.DataFram
     Returns:
       Columns `what`, `studies` and `views` (how many of each), the most frequent first.
     """
+    import pandas as pd  # Beam's workers import this module too, and have no use for tables.
+
     views: dict[str, list[str]] = defaultdict(list)
     for index, removed in removals:
         for what in dict.fromkeys(removed):

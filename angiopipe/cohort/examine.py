@@ -54,7 +54,8 @@ class ImageFacts:
       height: rows.
       width: columns.
       removed: what de-identification takes out of it, names only, comma-separated.
-      histogram: (HISTOGRAM_BINS,) int64, pixels per range of grey levels of the decoded view.
+      histogram: (HISTOGRAM_BINS,) int64, pixels per range of grey levels of every second row and
+        column of the decoded view.
     """
 
     bytes: int
@@ -153,7 +154,10 @@ def _refuse_size(width: int, height: int) -> None:
 
 def _histogram(view: np.ndarray) -> np.ndarray:
     """Counts a view's grey levels; refuses one that shows nothing."""
-    low, high, _, _ = cv2.minMaxLoc(view)
-    if low == high:
-        raise ImageFault("an angiogram", f"every pixel at grey level {low:.0f}", "export the exposure again")
-    return cv2.calcHist([view], [0], None, [HISTOGRAM_BINS], [0, 256]).ravel().astype(np.int64)
+    # Every second row and column tell the same of an angiogram, in a quarter of the time.
+    sample = np.ascontiguousarray(view[::2, ::2])
+    histogram = cv2.calcHist([sample], [0], None, [HISTOGRAM_BINS], [0, 256]).ravel().astype(np.int64)
+    if np.count_nonzero(histogram) == 1 and view.min() == view.max():
+        found = f"every pixel at grey level {view.min()}"
+        raise ImageFault("an angiogram", found, "export the exposure again")
+    return histogram

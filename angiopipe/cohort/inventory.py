@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
-from typing import Literal
+from dataclasses import dataclass
 
 import cv2
 import pandas as pd
@@ -14,54 +14,14 @@ from tqdm import tqdm
 from angiopipe import storage
 from angiopipe.cohort.examine import EXTENSIONS, ImageFacts, ImageFault, examine
 from angiopipe.faults import Fault
-from angiopipe.records.manifest import Manifest
 from angiopipe.study import INDEX, VIEW_NAMES
 
-READERS = 4
-"""Threads that read and decode; OpenCV and hashing release Python's lock, storage waits."""
+REMOTE_READERS = 16
+"""Threads that read from an object store, where most of them wait. Local files need one a core:
+OpenCV and hashing release Python's lock."""
 
 FILES_IN_FLIGHT = 512
 """Images handed to the readers at a time; bounds what waits, whatever the cohort's size."""
-
-
-class InventoryManifest(Manifest):
-    """An inventory; `location` holds its tables, the faults and the statistics.
-
-    Attributes:
-      data_fingerprint: of the content (Index, labels and image bytes), whatever its order or place.
-      studies: how many.
-      positives: how many of them have an aneurysm.
-      images: how many; eight a study unless absent views were allowed.
-      quarantined: studies left out because of their faults.
-    """
-
-    kind: Literal["inventory"] = "inventory"
-    location: str
-    data_fingerprint: str
-    studies: int
-    positives: int
-    images: int
-    quarantined: int
-
-    @property
-    def labels_uri(self) -> str:
-        return storage.join(self.location, "labels.parquet")
-
-    @property
-    def views_uri(self) -> str:
-        return storage.join(self.location, "views.parquet")
-
-    @property
-    def faults_uri(self) -> str:
-        return storage.join(self.location, "faults.csv")
-
-    @property
-    def statistics_uri(self) -> str:
-        return storage.join(self.location, "statistics.json")
-
-    @property
-    def page_uri(self) -> str:
-        return storage.join(self.location, "statistics.html")
 
 
 @dataclass(frozen=True)
@@ -137,14 +97,15 @@ def take_inventory(files: Sequence[ImageFile], allow_missing: int = 0) -> tuple[
         if isinstance(found, ImageFault):
             faults.append(_fault(file, found))
         else:
-            rows.append({**_place(file), **asdict(found)})
+            rows.append({**_place(file), **vars(found)})
     views = pd.DataFrame(rows, columns=[*_place(files[0]), *ImageFacts.__dataclass_fields__])
     return views, [*faults, *_same_bytes(views)]
 
 
 def _examined(files: Sequence[ImageFile]) -> Iterator[tuple[ImageFile, ImageFacts | ImageFault]]:
+    local = storage.is_local(files[0].uri or "") if files else True
     with (
-        ThreadPoolExecutor(READERS) as readers,
+        ThreadPoolExecutor((os.cpu_count() or 1) if local else REMOTE_READERS) as readers,
         tqdm(total=len(files), unit=" images", desc="validate", leave=False, disable=None) as bar,
     ):
         for start in range(0, len(files), FILES_IN_FLIGHT):

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from iterstrat.ml_stratifiers import MultilabelStratifiedKFold, MultilabelStratifiedShuffleSplit
 
 from angiopipe import storage
 from angiopipe.study import INDEX, LABELS
@@ -104,6 +103,8 @@ def _draw(table: pd.DataFrame, share: float, seed: int) -> np.ndarray:
         return np.zeros(len(table), bool)
     if len(table) * share < 2:
         return np.array([_uniform(index, seed) < share for index in table[INDEX]])
+    from iterstrat.ml_stratifiers import MultilabelStratifiedShuffleSplit
+
     draw = MultilabelStratifiedShuffleSplit(n_splits=1, test_size=share, random_state=seed)
     labels = table[list(LABELS)].to_numpy()
     _, drawn = next(draw.split(np.zeros(len(labels)), labels))
@@ -118,6 +119,8 @@ def _fold(table: pd.DataFrame, settings: SplitSettings) -> np.ndarray:
     if len(labels) < settings.folds:
         hashes = [int(_uniform(index, settings.seed) * settings.folds) for index in table[INDEX]]
         return np.flatnonzero(np.array(hashes) == settings.fold)
+    from iterstrat.ml_stratifiers import MultilabelStratifiedKFold
+
     folds = MultilabelStratifiedKFold(settings.folds, shuffle=True, random_state=settings.seed)
     return list(folds.split(np.zeros(len(labels)), labels))[settings.fold][1]
 

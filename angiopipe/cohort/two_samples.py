@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
-from scipy import stats
 
 MOST_GROUPS, LEAST_EXPECTED = 10, 5
 """Groups of a distribution, and images expected in each. Source: Cochran (1954, Biometrics 10:417)."""
@@ -57,6 +56,8 @@ def kolmogorov_smirnov(previous: Sequence[int], current: Sequence[int]) -> float
         return 1.0
     before, now = counts.cumsum(axis=1) / totals[:, np.newaxis]
     images = max(round(totals.prod() / totals.sum()), 1)
+    from scipy import stats  # half a second, which only a comparison need wait for
+
     return float(stats.kstwo.sf(np.abs(now - before).max(), images))
 
 
@@ -91,11 +92,15 @@ def odds_ratio(successes: np.ndarray, failures: np.ndarray) -> tuple[float, floa
     Source: Haldane (1956, Ann. Hum. Genet. 20:309) for the halves, without which odds could be 0.
     """
     odds = (successes + 0.5) / (failures + 0.5)
+    from scipy import stats  # half a second, which only a comparison need wait for
+
     return float(odds[1] / odds[0]), float(stats.fisher_exact([successes, failures]).pvalue)
 
 
 def more_often(successes: np.ndarray, failures: np.ndarray) -> float:
     """The p-value of Fisher's exact test that the second sample succeeds more often than the first."""
+    from scipy import stats  # half a second, which only a comparison need wait for
+
     return float(stats.fisher_exact([successes, failures], alternative="less").pvalue)
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 import logging
+import threading
 from collections.abc import Sequence
 from typing import Literal
 
@@ -11,20 +13,21 @@ import pandas as pd
 
 from angiopipe import defaults, storage
 from angiopipe.cohort import inventory
-from angiopipe.cohort.drift import drift, refuse_drift
 from angiopipe.cohort.fingerprint import data_fingerprint
 from angiopipe.cohort.image_manifest import read_image_manifest
-from angiopipe.cohort.inventory import ImageFile, InventoryManifest
+from angiopipe.cohort.inventory import ImageFile
 from angiopipe.cohort.labels import read_labels
 from angiopipe.cohort.leaks import refuse_leaks
+from angiopipe.cohort.splits import SplitSettings, stable_splits
 from angiopipe.cohort.statistics import Statistics, statistics_of
 from angiopipe.faults import Fault, FaultyStudies, fault_table
+from angiopipe.records.manifest import InventoryManifest
 from angiopipe.step import run_folder, step
 from angiopipe.study import ANEURYSM, INDEX, VIEW_NAMES
 
 log = logging.getLogger(__name__)
 
-SHEET_STUDIES = 12
+SHEET_STUDIES = 8
 """Studies on the statistics page's contact sheet."""
 
 
@@ -75,10 +78,9 @@ def validate(
       FaultyStudies: names every fault of every study.
       ValueError: the data has shifted beyond the threshold.
     """
-    # Kept out of the module so that the command line does not wait for scikit-learn.
-    from angiopipe.cohort.splits import SplitSettings, stable_splits
-
     settings = SplitSettings(seed, validation_share, test_share, folds, fold)
+    # A second to import, and needed last: it loads while the first images are read.
+    threading.Thread(target=importlib.import_module, args=("iterstrat.ml_stratifiers",)).start()
     location = storage.join(run_folder(data_root, run_id), "inventory")
     table, found = read_labels(labels)
     total = len(table) + len({fault.study for fault in found})
@@ -116,9 +118,7 @@ def _files(images: str, table: pd.DataFrame) -> list[ImageFile]:
 
 
 def _publish_faults(faults: Sequence[Fault], uris: Sequence[str]) -> None:
-    content = fault_table(faults).to_csv(index=False)
-    for uri in filter(None, uris):
-        storage.write_text(uri, content)
+    _write_all(fault_table(faults).to_csv(index=False), uris)
 
 
 def _publish_page(
@@ -127,15 +127,24 @@ def _publish_page(
     """Writes the statistics page, and then stops the run if the data has shifted too far."""
     from angiopipe.cohort import statistics_page
 
-    if previous and not storage.exists(previous):
-        raise ValueError(f"{previous}: expected the statistics of an earlier run, found nothing there")
-    earlier = Statistics.read(previous) if previous else None
-    shifts = drift(earlier, described) if earlier else ()
     sheet = statistics_page.contact_sheet(views, SHEET_STUDIES, seed=0)
-    content = statistics_page.render(described, sheet, shifts, earlier)
+    if not previous:
+        _write_all(statistics_page.render(described, sheet), uris)
+        return
+    if not storage.exists(previous):
+        raise ValueError(f"{previous}: expected the statistics of an earlier run, found nothing there")
+    # SciPy's tests take half a second to import, which a first run need not wait for.
+    from angiopipe.cohort.drift import drift, refuse_drift
+
+    earlier = Statistics.read(previous)
+    shifts = drift(earlier, described)
+    _write_all(statistics_page.render(described, sheet, shifts, earlier), uris)
+    refuse_drift(shifts, threshold or None)
+
+
+def _write_all(content: str, uris: Sequence[str]) -> None:
     for uri in filter(None, uris):
         storage.write_text(uri, content)
-    refuse_drift(shifts, threshold or None)
 
 
 def _without_faulty(

@@ -9,17 +9,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 from angiopipe import defaults, storage
 from angiopipe.cohort.deidentify import clean, pseudonym, removal_report
-from angiopipe.cohort.inventory import InventoryManifest
-from angiopipe.cohort.leaks import refuse_leaks
 from angiopipe.dataflow.shards import make_once, make_shards, shard_name
 from angiopipe.faults import FaultyStudies
-from angiopipe.records.manifest import StudiesManifest
+from angiopipe.records.manifest import InventoryManifest, StudiesManifest
 from angiopipe.records.schema import StudyRecord
 from angiopipe.step import run_folder, step
 from angiopipe.study import INDEX, LABELS, SPLITS, VIEW_NAMES
@@ -87,6 +88,11 @@ def ingest(
         names every one.
       ValueError: pseudonyms are wanted and there is no key.
     """
+    # Beam's workers import this module too, and have no use for tables.
+    import pandas as pd
+
+    from angiopipe.cohort.leaks import refuse_leaks
+
     source = InventoryManifest.read(inventory)
     labels = pd.read_parquet(io.BytesIO(storage.read_bytes(source.labels_uri)))
     views = pd.read_parquet(io.BytesIO(storage.read_bytes(source.views_uri)))
@@ -122,6 +128,8 @@ def plan_studies(labels: pd.DataFrame, views: pd.DataFrame) -> list[StudiesPlan]
       labels: `Index`, the 22 labels and `split`, one row a study.
       views: `Index`, `view`, `uri`, `sha256`, `frame`, `height` and `width`, one row an image.
     """
+    import pandas as pd
+
     images = {
         (row.Index, row.view): PlannedView(
             row.uri,

@@ -52,7 +52,10 @@ def strip_jpeg(content: bytes) -> tuple[bytes, tuple[str, ...]]:
 
     Source: ITU-T T.81 B.1; JFIF 1.02; Adobe's APP14 as in ITU-T T.872 6.5.3.
     """
-    kept, removed = [content[:2]], []
+    # Views, not copies: the scans are nearly all of a file.
+    view = memoryview(content)
+    kept: list[bytes | memoryview] = [view[:2]]
+    removed: list[str] = []
     position = 2
     while position < len(content):
         start = _next_marker(content, position)
@@ -63,11 +66,12 @@ def strip_jpeg(content: bytes) -> tuple[bytes, tuple[str, ...]]:
         marker = content[start + 1]
         if marker == _END:
             removed += ["trailing bytes"] if start + 2 < len(content) else []
-            return b"".join([*kept, b"\xff\xd9"]), _named_once(removed)
+            cut = b"".join([*kept, b"\xff\xd9"])
+            return content if cut == content else cut, _named_once(removed)
         end = start + 2 + int.from_bytes(content[start + 2 : start + 4], "big")
         segment, name = _jpeg_segment(marker, content[start:end])
         position = _scan_end(content, end) if marker == _SCAN else end
-        kept += [segment, content[end:position]]
+        kept += [segment, view[end:position]]
         removed += [name] if name else []
     # Whatever followed a scan that never ended would pass for pixels.
     raise ValueError("expected a whole JPEG, found one without its end; copy it again from its source")

@@ -45,13 +45,12 @@ def read_records(file: BinaryIO, name: str) -> Iterator[bytes]:
     offset = 0
     while header := file.read(12):
         length = _checked_length(header, name, offset)
-        body = file.read(length + 4)
-        if len(body) != length + 4:
+        payload, crc = file.read(length), file.read(4)
+        if len(payload) + len(crc) != length + 4:
             raise CorruptRecord(
-                f"{name}: record at byte {offset}: expected {length + 4} more bytes, found {len(body)}"
+                f"{name}: record at byte {offset}: expected {length + 4} more bytes, found {len(payload) + len(crc)}"
             )
-        payload = body[:length]
-        if struct.unpack("<I", body[length:])[0] != masked_crc(payload):
+        if struct.unpack("<I", crc)[0] != masked_crc(payload):
             raise CorruptRecord(f"{name}: record at byte {offset}: its checksum does not fit its content")
         yield payload
         offset += 12 + length + 4

@@ -53,6 +53,46 @@ class Manifest(Fields):
         storage.write_text(uri, self.model_dump_json(indent=1) + "\n")
 
 
+class InventoryManifest(Manifest):
+    """An inventory; `location` holds its tables, the faults and the statistics.
+
+    Attributes:
+      data_fingerprint: of the content (Index, labels and image bytes), whatever its order or place.
+      studies: how many.
+      positives: how many of them have an aneurysm.
+      images: how many; eight a study unless absent views were allowed.
+      quarantined: studies left out because of their faults.
+    """
+
+    kind: Literal["inventory"] = "inventory"
+    location: str
+    data_fingerprint: str
+    studies: int
+    positives: int
+    images: int
+    quarantined: int
+
+    @property
+    def labels_uri(self) -> str:
+        return storage.join(self.location, "labels.parquet")
+
+    @property
+    def views_uri(self) -> str:
+        return storage.join(self.location, "views.parquet")
+
+    @property
+    def faults_uri(self) -> str:
+        return storage.join(self.location, "faults.csv")
+
+    @property
+    def statistics_uri(self) -> str:
+        return storage.join(self.location, "statistics.json")
+
+    @property
+    def page_uri(self) -> str:
+        return storage.join(self.location, "statistics.html")
+
+
 class ShardedManifest(Manifest):
     """What studies and examples have in common.
 
