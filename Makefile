@@ -46,10 +46,10 @@ demo: demo-cohort ## synthetic cohort -> trained, evaluated, registered model
 demo-cohort: $(READY) ## the demo's synthetic cohort alone
 	@$(BIN)/angiopipe synthesize --studies $(DEMO_STUDIES) --size $(DEMO_SIZE) --seed 1 --difficulty easy $(DEMO)/cohort
 
-run: $(READY) ## the training pipeline on your data: IMAGES=<dir or URI> LABELS=<csv> [RECIPE= OVERRIDES= DATA=]
+run: $(READY) ## the training pipeline on your data: IMAGES=<dir or URI> LABELS=<csv> [RECIPE= OVERRIDES= ARGS= DATA=]
 	@test -n "$(IMAGES)" -a -n "$(LABELS)" || { echo "usage: make run IMAGES=<dir or URI> LABELS=<csv> [RECIPE=octoview]"; exit 2; }
 	@$(BIN)/python -m pipelines run training --images "$(IMAGES)" --labels "$(LABELS)" \
-		--data-root "$(DATA)" --recipe "$(RECIPE)" --overrides $(OVERRIDES)
+		--data-root "$(DATA)" --recipe "$(RECIPE)" --overrides $(OVERRIDES) $(ARGS)
 
 check: $(READY) ## lint, types and import contracts
 	@$(BIN)/ruff check .
