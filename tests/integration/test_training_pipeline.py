@@ -140,5 +140,5 @@ def test_a_failing_run_ends_with_the_librarys_one_message(own_cohort, tmp_path):
     failed = run_pipeline(tmp_path / "root", own_cohort.images, own_cohort.labels, "octoview")
     assert failed.returncode == 1
     assert "validate failed" in failed.stderr
-    assert "expected 8 views, found 6: LI-A, LI-B are missing (line 2)" in failed.stderr
+    assert "study 1001 (line 2): expected 8 views, found 6: LI-A, LI-B are missing" in failed.stderr
     assert not list((tmp_path / "root").glob("studies/*"))
