@@ -64,9 +64,6 @@ format: $(READY) ## format the code
 test: $(READY) ## all tests that need no Docker, JVM, browser or GPU
 	@$(BIN)/pytest -n 2 --dist loadfile -m "not docker and not chromium and not jvm"
 
-test-chromium: $(READY) ## the tests that need a headless Chromium
-	@$(BIN)/pytest -m chromium
-
 test-tfio: $(TFIO_READY) ## the audit through tensorflow-io from a real S3 server, DICOM included; its own environment
 	@$(TFIO_BIN)/pytest --confcutdir=tests/tfio tests/tfio
 
