@@ -20,7 +20,6 @@ from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
 from angiopipe import storage
-from angiopipe.faults import FaultyStudies as FaultyStudies
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -78,7 +78,8 @@ def remove(uri: str) -> None:
     if is_local(uri):
         local_path(uri).unlink(missing_ok=True)
     elif exists(uri):
-        fsspec.core.url_to_fs(uri)[0].rm_file(fsspec.core.url_to_fs(uri)[1])
+        filesystem, path = fsspec.core.url_to_fs(uri)
+        filesystem.rm_file(path)
 
 
 def list_files(uri: str) -> list[str]:
@@ -121,7 +122,8 @@ def new_file(uri: str) -> Iterator[Path]:
         if local:
             path.replace(local_path(uri))
         else:
-            fsspec.core.url_to_fs(uri)[0].put_file(str(path), fsspec.core.url_to_fs(uri)[1])
+            filesystem, remote = fsspec.core.url_to_fs(uri)
+            filesystem.put_file(str(path), remote)
     finally:
         path.unlink(missing_ok=True)
 
@@ -135,7 +137,8 @@ def staged(uri: str) -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="angiopipe-"))
     try:
         path = folder / posixpath.basename(uri)
-        fsspec.core.url_to_fs(uri)[0].get_file(fsspec.core.url_to_fs(uri)[1], str(path))
+        filesystem, remote = fsspec.core.url_to_fs(uri)
+        filesystem.get_file(remote, str(path))
         yield path
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -20,6 +20,8 @@ REMOTE_READERS = 16
 """Threads that read from an object store, where most of them wait. Local files need one a core:
 OpenCV and hashing release Python's lock."""
 
+PLACE_COLUMNS = (INDEX, "view", "uri", "frame", "line")
+
 FILES_IN_FLIGHT = 512
 """Images handed to the readers at a time; bounds what waits, whatever the cohort's size."""
 
@@ -98,7 +100,7 @@ def take_inventory(files: Sequence[ImageFile], allow_missing: int = 0) -> tuple[
             faults.append(_fault(file, found))
         else:
             rows.append({**_place(file), **vars(found)})
-    views = pd.DataFrame(rows, columns=[*_place(files[0]), *ImageFacts.__dataclass_fields__])
+    views = pd.DataFrame(rows, columns=[*PLACE_COLUMNS, *ImageFacts.__dataclass_fields__])
     return views, [*faults, *_same_bytes(views)]
 
 
@@ -125,7 +127,8 @@ def _examine(file: ImageFile) -> ImageFacts | ImageFault:
 
 
 def _place(file: ImageFile) -> dict[str, object]:
-    return {INDEX: file.index, "view": file.view, "uri": file.uri, "frame": file.frame, "line": file.line}
+    values = (file.index, file.view, file.uri, file.frame, file.line)
+    return dict(zip(PLACE_COLUMNS, values, strict=True))
 
 
 def _fault(file: ImageFile, fault: ImageFault) -> Fault:

@@ -38,7 +38,7 @@ def read_labels(uri: str) -> tuple[pd.DataFrame, list[Fault]]:
         empty, has no studies, or is no text.
     """
     table = _read_table(uri)
-    faults = [*_schema_faults(table, uri), *_contradictions(table)]
+    faults = [*_schema_faults(table), *_contradictions(table)]
     faulty = {fault.line for fault in faults}
     kept = table[~table[LINE].isin(faulty)]
     labels = kept[[INDEX, *LABELS, LINE]].astype(dict.fromkeys(LABELS, "uint8"))
@@ -86,7 +86,7 @@ def _refuse_header(header: list[str], uri: str) -> None:
         raise FaultyStudies(f"{uri}: expected the header {HEADER} in any order:", wrong)
 
 
-def _schema_faults(table: pd.DataFrame, uri: str) -> Iterator[Fault]:
+def _schema_faults(table: pd.DataFrame) -> Iterator[Fault]:
     """What pandera finds: the Index's form and uniqueness, values other than 0 and 1."""
     # pandera takes a second to import, which only this step should pay.
     import pandera.pandas as pandera

@@ -86,7 +86,7 @@ def validate(
     total = len(table) + len({fault.study for fault in found})
     views, more = inventory.take_inventory(_files(images, table), allow_missing)
     found += more
-    _publish_faults(found, [storage.join(location, "faults.csv"), faults])
+    _write_all(fault_table(found).to_csv(index=False), [storage.join(location, "faults.csv"), faults])
     table = _without_faulty(table, found, total, labels, on_fault, quarantine_share)
     views = views[views[INDEX].isin(table[INDEX])]
     table = table.merge(
@@ -115,10 +115,6 @@ def _files(images: str, table: pd.DataFrame) -> list[ImageFile]:
     if images.lower().endswith(".csv"):
         return inventory.listed_images(read_image_manifest(images), table)
     return inventory.find_images(images, table)
-
-
-def _publish_faults(faults: Sequence[Fault], uris: Sequence[str]) -> None:
-    _write_all(fault_table(faults).to_csv(index=False), uris)
 
 
 def _publish_page(

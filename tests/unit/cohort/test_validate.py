@@ -128,6 +128,12 @@ def test_all_faults_of_labels_and_images_are_told_in_one_error_and_one_table(own
     assert (tmp_path / "root" / "runs" / "local" / "inventory" / "faults.csv").exists()
 
 
+def test_labels_without_one_faultless_study_are_told_like_any_fault(own_cohort, tmp_path):
+    header, *lines = Path(own_cohort.labels).read_text().splitlines()
+    Path(own_cohort.labels).write_text("\n".join([header, *(f"../{line}" for line in lines)]) + "\n")
+    assert len(faults_of(own_cohort, tmp_path)) == 48
+
+
 def test_faulty_studies_may_be_quarantined_up_to_a_share(own_cohort, tmp_path):
     faulty = images(own_cohort)[0]
     faulty.write_bytes(b"")
