@@ -54,8 +54,8 @@ class ImageFacts:
       height: rows.
       width: columns.
       removed: what de-identification takes out of it, names only, comma-separated.
-      histogram: (HISTOGRAM_BINS,) int64, pixels per range of grey levels of every second row and
-        column of the decoded view.
+      histogram: (HISTOGRAM_BINS,) int64, pixels per range of grey levels of every eighth row of
+        the decoded view.
     """
 
     bytes: int
@@ -154,8 +154,8 @@ def _refuse_size(width: int, height: int) -> None:
 
 def _histogram(view: np.ndarray) -> np.ndarray:
     """Counts a view's grey levels; refuses one that shows nothing."""
-    # Every second row and column tell the same of an angiogram, in a quarter of the time.
-    sample = np.ascontiguousarray(view[::2, ::2])
+    # Every eighth row tells the same of an angiogram in an eighth of the time, and copies as a whole.
+    sample = np.ascontiguousarray(view[::8])
     histogram = cv2.calcHist([sample], [0], None, [HISTOGRAM_BINS], [0, 256]).ravel().astype(np.int64)
     if np.count_nonzero(histogram) == 1 and view.min() == view.max():
         found = f"every pixel at grey level {view.min()}"

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import chain
 
 import cv2
 import pandas as pd
@@ -24,6 +25,9 @@ PLACE_COLUMNS = (INDEX, "view", "uri", "frame", "line")
 
 FILES_IN_FLIGHT = 512
 """Images handed to the readers at a time; bounds what waits, whatever the cohort's size."""
+
+FILES_A_TASK = 16
+"""Images a reader takes at once; handing over each by itself would cost the readers Python's lock."""
 
 
 @dataclass(frozen=True)
@@ -112,8 +116,13 @@ def _examined(files: Sequence[ImageFile]) -> Iterator[tuple[ImageFile, ImageFact
     ):
         for start in range(0, len(files), FILES_IN_FLIGHT):
             part = files[start : start + FILES_IN_FLIGHT]
-            yield from zip(part, readers.map(_examine, part), strict=True)
+            tasks = [part[at : at + FILES_A_TASK] for at in range(0, len(part), FILES_A_TASK)]
+            yield from zip(part, chain.from_iterable(readers.map(_examine_all, tasks)), strict=True)
             bar.update(len(part))
+
+
+def _examine_all(files: Sequence[ImageFile]) -> list[ImageFacts | ImageFault]:
+    return [_examine(file) for file in files]
 
 
 def _examine(file: ImageFile) -> ImageFacts | ImageFault:

@@ -79,12 +79,13 @@ def validate(
       ValueError: the data has shifted beyond the threshold.
     """
     settings = SplitSettings(seed, validation_share, test_share, folds, fold)
-    # A second to import, and needed last: it loads while the first images are read.
-    threading.Thread(target=importlib.import_module, args=("iterstrat.ml_stratifiers",)).start()
     location = storage.join(run_folder(data_root, run_id), "inventory")
     table, found = read_labels(labels)
     total = len(table) + len({fault.study for fault in found})
-    views, more = inventory.take_inventory(_files(images, table), allow_missing)
+    files = _files(images, table)
+    # A second to import, and needed last: it loads while the first images are read.
+    threading.Thread(target=importlib.import_module, args=("iterstrat.ml_stratifiers",)).start()
+    views, more = inventory.take_inventory(files, allow_missing)
     found += more
     _write_all(fault_table(found).to_csv(index=False), [storage.join(location, "faults.csv"), faults])
     table = _without_faulty(table, found, total, labels, on_fault, quarantine_share)

@@ -16,6 +16,7 @@ from functools import partial
 from typing import BinaryIO, Protocol, TypeVar, cast
 
 import cv2
+from pydantic import TypeAdapter
 from tqdm import tqdm
 
 from angiopipe import storage
@@ -32,7 +33,7 @@ WATCH_SECONDS = 0.5
 
 
 class Plan(Protocol):
-    """One shard to be made; small, since it travels to a worker."""
+    """One shard to be made: a dataclass that JSON can hold, since workers read it."""
 
     @property
     def name(self) -> str: ...
@@ -91,20 +92,28 @@ def make_shards(
     Raises:
       FaultyStudies: some studies could not be written; every one is named.
     """
-    undone = [plan for plan in plans if not _is_made(plan, location)]
+    undone = [plan for plan in plans if not _is_made(plan.name, location)]
     if len(undone) < len(plans):
         log.info(
             "%d of %d shards were made by an earlier run and are kept", len(plans) - len(undone), len(plans)
         )
     if undone:
+        # Beam keeps several copies of its elements, so names travel and the workers read the plans.
+        kind = TypeAdapter(type(undone[0]))
+        for plan in undone:
+            storage.write_bytes(_plan_uri(plan.name, location), kind.dump_json(plan))
         with _progress(plans, location):
-            _run_graph(undone, partial(_make_shard, records=records, location=location), beam_args)
+            make = partial(_make_shard, kind=type(undone[0]), records=records, location=location)
+            _run_graph([plan.name for plan in undone], make, beam_args)
     storage.sweep(location)
-    return tuple(_receipts(plans, location))
+    receipts = tuple(_receipts([plan.name for plan in plans], location))
+    for plan in plans:
+        storage.remove(_plan_uri(plan.name, location))
+    return receipts
 
 
-def _run_graph(plans: Sequence[P], make: Callable[[P], None], beam_args: Sequence[str]) -> None:
-    """The whole graph: the plans, spread over the workers, each made where it lands.
+def _run_graph(names: Sequence[str], make: Callable[[str], None], beam_args: Sequence[str]) -> None:
+    """The whole graph: the shards' names, spread over the workers, each made where it lands.
 
     Ends by telling Beam's own counters, as its engine collected them.
     """
@@ -116,7 +125,7 @@ def _run_graph(plans: Sequence[P], make: Callable[[P], None], beam_args: Sequenc
         logging.disable(logging.NOTSET)
     options = PipelineOptions([option for given in beam_args for option in given.split()])
     pipeline = beam.Pipeline(options=options)
-    planned = pipeline | "Plans" >> beam.Create(plans)
+    planned = pipeline | "Plans" >> beam.Create(names)
     spread = planned | "Spread" >> beam.Reshuffle()
     spread | "Make" >> beam.Map(make)
     result = pipeline.run()
@@ -147,10 +156,11 @@ def _progress(plans: Sequence[Plan], location: str) -> Iterator[None]:
         watcher.join()
 
 
-def _make_shard(plan: P, records: Records[P], location: str) -> None:
+def _make_shard(name: str, kind: type[P], records: Records[P], location: str) -> None:
     """Writes one shard and then its receipt, or a note of its faults."""
-    if _is_made(plan, location):  # An engine that restarts a job plans its finished shards again.
+    if _is_made(name, location):  # An engine that restarts a job plans its finished shards again.
         return
+    plan = TypeAdapter(kind).validate_json(storage.read_bytes(_plan_uri(name, location)))
     # Only a worker counts; planning and reading receipts need no Beam.
     from apache_beam.metrics import Metrics
 
@@ -163,7 +173,7 @@ def _make_shard(plan: P, records: Records[P], location: str) -> None:
                 write_record(cast(BinaryIO, counted), record)
                 studies += 1
     except FaultyStudies as error:
-        storage.write_text(_faults_uri(plan, location), "\n".join(error.faults))
+        storage.write_text(_faults_uri(name, location), "\n".join(error.faults))
         Metrics.counter(COUNTERS, "faults").inc(len(error.faults))
         return
     shard = Shard(
@@ -173,9 +183,9 @@ def _make_shard(plan: P, records: Records[P], location: str) -> None:
         bytes=counted.bytes,
         sha256=counted.sha256.hexdigest(),
     )
-    storage.write_text(_receipt_uri(plan, location), shard.model_dump_json() + "\n")
-    for name, count in (("shards", 1), ("studies", studies), ("bytes", counted.bytes)):
-        Metrics.counter(COUNTERS, name).inc(count)
+    storage.write_text(_receipt_uri(name, location), shard.model_dump_json() + "\n")
+    for counter, count in (("shards", 1), ("studies", studies), ("bytes", counted.bytes)):
+        Metrics.counter(COUNTERS, counter).inc(count)
 
 
 class _Counted:
@@ -192,24 +202,28 @@ class _Counted:
         self.sha256.update(content)
 
 
-def _receipt_uri(plan: Plan, location: str) -> str:
-    return storage.join(location, f"{plan.name}.json")
+def _plan_uri(name: str, location: str) -> str:
+    return storage.join(location, f"{name}.plan")
 
 
-def _faults_uri(plan: Plan, location: str) -> str:
-    return storage.join(location, f"{plan.name}.faults")
+def _receipt_uri(name: str, location: str) -> str:
+    return storage.join(location, f"{name}.json")
 
 
-def _is_made(plan: Plan, location: str) -> bool:
-    return storage.exists(_receipt_uri(plan, location)) and storage.exists(storage.join(location, plan.name))
+def _faults_uri(name: str, location: str) -> str:
+    return storage.join(location, f"{name}.faults")
 
 
-def _receipts(plans: Sequence[Plan], location: str) -> Iterable[Shard]:
+def _is_made(name: str, location: str) -> bool:
+    return storage.exists(_receipt_uri(name, location)) and storage.exists(storage.join(location, name))
+
+
+def _receipts(names: Sequence[str], location: str) -> Iterable[Shard]:
     faults = []
-    for plan in plans:
-        if not storage.exists(_receipt_uri(plan, location)):
-            faults += storage.read_text(_faults_uri(plan, location)).splitlines()
+    for name in names:
+        if not storage.exists(_receipt_uri(name, location)):
+            faults += storage.read_text(_faults_uri(name, location)).splitlines()
     if faults:
         raise FaultyStudies(f"{location}: {len(faults)} faults; correct the images and run again:", faults)
-    for plan in plans:
-        yield Shard.model_validate_json(storage.read_text(_receipt_uri(plan, location)))
+    for name in names:
+        yield Shard.model_validate_json(storage.read_text(_receipt_uri(name, location)))
