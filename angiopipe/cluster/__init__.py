@@ -1,0 +1,1 @@
+"""Training on a cluster: a Kubeflow Trainer v2 TrainJob, started, followed and cleared away."""
