@@ -62,7 +62,7 @@ setup(
     license_files=["LICENSE"],
     python_requires=">=3.11,<3.13",
     packages=find_packages(include=["angiopipe", "angiopipe.*"]),
-    package_data={"angiopipe": ["**/*.html", "**/*.css", "py.typed"]},
+    package_data={"angiopipe": ["**/*.html", "**/*.css", "models/*.h5", "models/*.json", "py.typed"]},
     install_requires=BASE,
     extras_require={
         "jpeg-lossless": JPEG_LOSSLESS,

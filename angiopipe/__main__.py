@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 COMMANDS = {
     "synthesize": "angiopipe.cohort.synthetic.synthesize",
+    "pretrain": "angiopipe.pretraining.pretrain",
     "validate": "angiopipe.cohort.validate",
     "ingest": "angiopipe.dataflow.ingest",
     "audit": "angiopipe.records.audit",

@@ -11,3 +11,6 @@ EXPERIMENT = "angiopipe"
 
 QUARANTINE_SHARE = 0.01
 """At most this share of the studies may be left out because of their faults, where that is allowed."""
+
+START_DEADLINE = 300.0
+"""Seconds that the workers of a training run wait for one another to start."""

@@ -11,6 +11,10 @@ def train(
     recipe: str,
     overrides: list[str],
     seed: int,
+    workers: int,
+    tensorboard: str,
+    start_deadline: float,
+    cluster_settings: str,
     model: dsl.Output[dsl.Model],
 ) -> None:
     """Trains a recipe's model on its examples and keeps the best weights."""
@@ -24,4 +28,8 @@ def train(
         recipe=recipe,
         overrides=overrides,
         seed=seed,
+        workers=workers,
+        tensorboard=tensorboard,
+        start_deadline=start_deadline,
+        cluster_settings=cluster_settings,
     )

@@ -32,6 +32,10 @@ def training(
     drift_threshold: float = 0.0,
     pseudonymise: bool = False,
     beam_args: list[str] = list(defaults.BEAM_ARGS),  # noqa: B006
+    workers: int = 1,
+    tensorboard: str = "off",
+    start_deadline: float = defaults.START_DEADLINE,
+    cluster_settings: str = "",
     tracking_uri: str = "",
     model_name: str = defaults.MODEL_NAME,
 ) -> dsl.Artifact:
@@ -57,6 +61,11 @@ def training(
         customary), a prevalence shifted or new kinds of images came; 0 never stops.
       pseudonymise: replace each Index by a keyed pseudonym.
       beam_args: Beam's own options.
+      workers: processes on the training step's machine that share each batch.
+      tensorboard: "off", "scalars" or "profile": what training writes for TensorBoard.
+      start_deadline: seconds that workers wait for one another to start.
+      cluster_settings: URI of a YAML file that says how to train as a TrainJob on Kubernetes, see
+        docs/cluster-training.md; empty trains in the step itself.
       tracking_uri: MLflow's server or database; empty is an SQLite database under the data root.
       model_name: the registered model to add a version to.
     """
@@ -84,7 +93,17 @@ def training(
         studies=studies, recipe=recipe, overrides=overrides, beam_args=beam_args, **run
     ).after(audited)
     examples = preprocessed.outputs["examples"]
-    model = train(examples=examples, recipe=recipe, overrides=overrides, seed=seed, **run).outputs["model"]
+    model = train(
+        examples=examples,
+        recipe=recipe,
+        overrides=overrides,
+        seed=seed,
+        workers=workers,
+        tensorboard=tensorboard,
+        start_deadline=start_deadline,
+        cluster_settings=cluster_settings,
+        **run,
+    ).outputs["model"]
     evaluation = evaluate(examples=examples, model=model, **run).outputs["evaluation"]
     registered = register(
         model=model, evaluation=evaluation, tracking_uri=tracking_uri, model_name=model_name, **run

@@ -40,7 +40,7 @@ def load(manifest: ModelManifest) -> keras.Model:
       ValueError: the weights are not those that training wrote.
     """
     settings = manifest.recipe.model
-    if isinstance(settings, SpatialAttention):
+    if not isinstance(settings, Vgg16):
         # The trained weights replace the pretrained ones, which need not be at hand.
         settings = settings.model_copy(update={"weights": None})
     model = build(settings, manifest.recipe.preprocessing.shape)

@@ -12,42 +12,50 @@ and either side teaches the other.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
+from angiopipe import storage
 from angiopipe.models import inputs
 from angiopipe.models.anatomy import visibility
 from angiopipe.recipe import Octoview
 from angiopipe.study import LOCATIONS, MIRRORED_LABELS, VIEWS
 
-_BACKGROUND = 200.0
+SHIPPED = Path(__file__).with_name("octoview.weights.h5")
+"""The weights that come with the package; `octoview.json` beside them tells how they were made."""
+
+BACKGROUND = 200.0
 """Grey level that preprocessing gives the background; see `imaging.octoview`."""
-_RIGHT = np.array([view.side == "R" for view in VIEWS])
-_FLIPPED = np.array([view.side == "R" and view.projection == "A" for view in VIEWS])
-_MIRRORED_LOCATIONS = np.array(MIRRORED_LABELS[1:]) - 1
+RIGHT = np.array([view.side == "R" for view in VIEWS])
+FLIPPED = np.array([view.side == "R" and view.projection == "A" for view in VIEWS])
+MIRRORED_LOCATIONS = np.array(MIRRORED_LABELS[1:]) - 1
 _WAVES = 4
 """The shortest wave goes this often into a view: 20 mm of a usual field of view are told apart."""
 _PLACE_SCALE = 4.0
 """How fast places are learned in relation to the rest."""
+_MOMENTUM = 0.98
+"""Of the running mean and variance in pretraining: they follow within a hundred steps."""
 _ABSENT = -1e4
 """Log evidence of a view that does not exist."""
 
 
 def build(model: Octoview, shape: tuple[int, int, int, int]) -> keras.Model:
-    """An untrained network.
+    """A network that starts as `model.weights` says.
 
     Args:
-      model: the encoder's widths and depths, and the pooling.
+      model: the start, the encoder's widths and depths, and the pooling.
       shape: (views, rows, columns, 1) of an example.
 
     Returns:
       A model from `inputs.study_inputs` to (batch, 22) float32 logits in the order of `LABELS`.
 
     Raises:
-      ValueError: the views are not grey, or too small for the encoder's stages.
+      ValueError: the views are not grey, or too small for the encoder's stages; the weights cannot
+        be read or are of a network of another shape.
     """
     inputs.check_size(shape, 2 ** len(model.widths), "octoview")
     if shape[3] != 1:
@@ -58,7 +66,25 @@ def build(model: Octoview, shape: tuple[int, int, int, int]) -> keras.Model:
     x = encode(ops.reshape(x, (-1, *shape[1:])), model)
     x = ops.reshape(x, (-1, *(shape[0], *x.shape[1:])))
     maps = Evidence(name="evidence")(x)
-    return keras.Model(study, Pool(model.sharpness, name="pool")(maps, study["present"]), name="octoview")
+    logits = Pool(model.sharpness, name="pool")(maps, study["present"])
+    network = keras.Model(study, logits, name="octoview")
+    if model.weights:
+        _load(network, model.weights)
+    return network
+
+
+def _load(network: keras.Model, weights: str) -> None:
+    place = str(SHIPPED) if weights == "synthetic" else weights
+    try:
+        with storage.staged(place) as path:
+            network.load_weights(str(path))
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            # Keras goes on with whole tensors.
+            f"model.weights={weights}: octoview's weights could not be loaded ({str(error).partition('.')[0]}); "
+            "make them with "
+            "`angiopipe pretrain` and the same model fields, or set model.weights=null for a random start"
+        ) from error
 
 
 def evidence(model: keras.Model) -> keras.Model:
@@ -71,31 +97,38 @@ def evidence(model: keras.Model) -> keras.Model:
     return keras.Model(model.input, Overlay(name="overlay")(model.get_layer("evidence").output))
 
 
-def encode(x: Any, model: Octoview) -> Any:
-    """Features of single views.
+def encode(x: Any, model: Octoview, normalised: bool = False) -> Any:
+    """Features of single views, as fine as the smallest sacs: a few positions each.
 
     Nothing is normalised over a view: what is dark in one place must not show in another, or the
-    maps would light up everywhere and say no location.
+    maps would light up everywhere and say no location. Normalisation over many views speeds
+    pretraining; it is folded into the convolutions afterwards (`pretraining.fold`).
 
     Args:
       x: (views, rows, columns, 1) attenuation.
-      model: widths and depths.
+      model: widths and dilations.
+      normalised: batch normalisation after every convolution, in place of `Scale`.
 
     Returns:
       (views, rows / 2**stages, columns / 2**stages, widths[-1]).
     """
-    for stage, (width, blocks) in enumerate(zip(model.widths, model.blocks, strict=True)):
-        x = _convolve(x, width, 5 if stage == 0 else 3, strides=2)
-        for _ in range(blocks):
-            y = _convolve(_convolve(x, width, 3), width, 3, activation=None)
-            x = keras.layers.Activation("relu")(keras.layers.Add()([x, Scale()(y)]))
+    for stage, width in enumerate(model.widths):
+        x = _convolve(x, width, normalised, size=5 if stage == 0 else 3, strides=2)
+        x = keras.layers.Activation("relu")(x)
+    for dilation in model.dilations:
+        y = keras.layers.Activation("relu")(_convolve(x, x.shape[-1], normalised, dilation_rate=dilation))
+        y = _convolve(y, x.shape[-1], normalised, dilation_rate=dilation)
+        x = keras.layers.Activation("relu")(keras.layers.Add()([x, y if normalised else Scale()(y)]))
     return keras.layers.SpatialDropout2D(model.dropout)(x) if model.dropout else x
 
 
-def _convolve(x: Any, width: int, size: int, strides: int = 1, activation: str | None = "relu") -> Any:
-    return keras.layers.Conv2D(
-        width, size, strides=strides, padding="same", activation=activation, kernel_initializer="he_normal"
-    )(x)
+def _convolve(x: Any, width: int, normalised: bool, size: int = 3, **settings: int) -> Any:
+    convolution = keras.layers.Conv2D(
+        width, size, padding="same", use_bias=not normalised, kernel_initializer="he_normal", **settings
+    )
+    return (
+        keras.layers.BatchNormalization(momentum=_MOMENTUM)(convolution(x)) if normalised else convolution(x)
+    )
 
 
 class Scale(keras.layers.Layer):
@@ -115,7 +148,7 @@ class LeftSided(keras.layers.Layer):
     """Flips the columns of antero-posterior views of the right side; lateral views stay as they are."""
 
     def call(self, views: Any) -> Any:
-        return ops.where(_FLIPPED[:, None, None, None], ops.flip(views, axis=3), views)
+        return ops.where(FLIPPED[:, None, None, None], ops.flip(views, axis=3), views)
 
 
 class Attenuation(keras.layers.Layer):
@@ -123,7 +156,7 @@ class Attenuation(keras.layers.Layer):
 
     def call(self, views: Any) -> Any:
         grey = ops.maximum(ops.cast(views, "float32"), 8.0)
-        return ops.cast(ops.clip(2.0 * ops.log(_BACKGROUND / grey), -0.5, 5.0), self.compute_dtype)
+        return ops.cast(ops.clip(2.0 * ops.log(BACKGROUND / grey), -0.5, 5.0), self.compute_dtype)
 
 
 class Evidence(keras.layers.Layer):
@@ -141,7 +174,7 @@ class Evidence(keras.layers.Layer):
     def build(self, shape: tuple[int, ...]) -> None:
         self.anything.build(shape)
         self.which.build(shape)
-        left = np.log(visibility()[~_RIGHT])
+        left = np.log(visibility()[~RIGHT])
         self.prior = self.add_weight(
             shape=left.shape,
             initializer=lambda *_, **__: ops.convert_to_tensor(left),
@@ -156,14 +189,32 @@ class Evidence(keras.layers.Layer):
             dtype="float32",
         )
 
+    def of_views(self, x: Any, kinds: Any) -> tuple[Any, Any]:
+        """Evidence of views, one by one.
+
+        Args:
+          x: (views, h, w, features).
+          kinds: (views,), which of the four left views each is or mirrors.
+
+        Returns:
+          Log odds of an aneurysm (views, h, w), and log probabilities of its location, as seen from
+          the left, (views, h, w, 21); both float32.
+        """
+        x = ops.cast(x, "float32")
+        place = ops.take(ops.einsum("hwk,tkl->thwl", self.basis, self.place), kinds, axis=0)
+        which = self.which(x) + place[..., 1:] + ops.take(self.prior, kinds, axis=0)[:, None, None, :]
+        return (self.anything(x) + place[..., :1])[..., 0], ops.log_softmax(which, axis=-1)
+
     def call(self, x: Any) -> Any:
-        place = ops.einsum("hwk,tkl->thwl", self.basis, self.place)
-        place = ops.concatenate([place, place])
-        prior = ops.concatenate([self.prior, self.prior])
-        which = self.which(x) + place[..., 1:] + prior[:, None, None, :]
-        maps = self.anything(x) + place[..., :1] + ops.log_softmax(which, axis=-1)
-        left, right = ops.split(maps, 2, axis=1)
-        return ops.concatenate([left, ops.take(right, _MIRRORED_LOCATIONS, axis=-1)], axis=1)
+        sides = []
+        for side in ops.split(x, 2, axis=1):
+            rows, columns, features = side.shape[2:]
+            kinds = ops.tile(ops.arange(side.shape[1]), ops.shape(side)[:1])
+            found, which = self.of_views(ops.reshape(side, (-1, rows, columns, features)), kinds)
+            maps = found[..., None] + which
+            sides.append(ops.reshape(maps, (-1, *side.shape[1:4], len(LOCATIONS))))
+        left, right = sides
+        return ops.concatenate([left, ops.take(right, MIRRORED_LOCATIONS, axis=-1)], axis=1)
 
 
 def _place_basis(rows: int, columns: int) -> np.ndarray:
@@ -225,4 +276,4 @@ class Overlay(keras.layers.Layer):
 
     def call(self, maps: Any) -> Any:
         maps = ops.concatenate([ops.logsumexp(maps, axis=-1, keepdims=True), maps], axis=-1)
-        return ops.where(_FLIPPED[:, None, None, None], ops.flip(maps, axis=3), maps)
+        return ops.where(FLIPPED[:, None, None, None], ops.flip(maps, axis=3), maps)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import tensorflow as tf
 
 from angiopipe.recipe import Training
 from angiopipe.study import MIRRORED_LABELS, MIRRORED_VIEWS, VIEWS
-from angiopipe.training.input import Batch
+
+Batch = dict[str, tf.Tensor]
+"""index (batch,) string; labels (batch, 22), present (batch, 8) and views (batch, *shape) uint8."""
 
 _FRONTAL = np.array([view.projection == "A" for view in VIEWS])
 
@@ -48,22 +52,31 @@ def shift(views: tf.Tensor, offsets: tf.Tensor) -> tf.Tensor:
     return tf.gather(views, right, axis=3, batch_dims=2)
 
 
-def augmented(dataset: tf.data.Dataset, training: Training, seed: int, epoch: int) -> tf.data.Dataset:
-    """Augments one epoch's batches as the recipe says; what happens depends on `seed` and `epoch` alone."""
-    if not (training.mirror or training.shift):
-        return dataset
-    start = np.random.SeedSequence([seed, epoch, 1]).generate_state(1)[0] >> 1
+def augmentation(training: Training, seed: int) -> Callable[[Batch, tf.Tensor, tf.Tensor, tf.Tensor], Batch]:
+    """What a recipe does to its training studies.
 
-    def change(step: tf.Tensor, batch: Batch) -> Batch:
-        at = tf.stack([tf.constant(start, tf.int64), step])
+    The random numbers are drawn for the global batch and each worker takes its own, so that they depend
+    on seed, epoch, step and a study's place in the global batch alone.
+
+    Returns:
+      From a batch, its epoch, its step in the epoch and the place of its first study in the global
+      batch to the batch augmented.
+    """
+    seeds = [
+        np.random.SeedSequence([seed, e, 1]).generate_state(1)[0] >> 1 for e in range(training.epochs + 1)
+    ]
+
+    def augment(batch: Batch, epoch: tf.Tensor, step: tf.Tensor, first: tf.Tensor) -> Batch:
+        studies, views = len(batch["views"]), batch["views"]
+        at = tf.stack([tf.gather(tf.constant(seeds, tf.int64), epoch), step])
         if training.mirror:
-            batch = mirror(batch, tf.random.stateless_uniform(tf.shape(batch["index"]), at) < 0.5)
+            chosen = tf.random.stateless_uniform((training.batch_size,), at) < 0.5
+            batch = mirror(batch, chosen[first : first + studies])
         if training.shift:
-            furthest = round(training.shift * batch["views"].shape[2])
-            offsets = tf.random.stateless_uniform(
-                (*batch["views"].shape[:2], 2), at, -furthest, furthest + 1, tf.int32
-            )
-            batch = {**batch, "views": shift(batch["views"], offsets)}
+            furthest = round(training.shift * views.shape[2])
+            shape = (training.batch_size, views.shape[1], 2)
+            offsets = tf.random.stateless_uniform(shape, at, -furthest, furthest + 1, tf.int32)
+            batch = {**batch, "views": shift(batch["views"], offsets[first : first + studies])}
         return batch
 
-    return dataset.enumerate().map(change, tf.data.AUTOTUNE).prefetch(2)
+    return augment

@@ -11,14 +11,20 @@ import numpy as np
 import tensorflow as tf
 
 from angiopipe import storage
+from angiopipe.recipe import Training
 from angiopipe.records.manifest import ExamplesManifest
 from angiopipe.study import LABELS, VIEWS
-
-Batch = dict[str, tf.Tensor]
-"""index (batch,) string; labels (batch, 22), present (batch, 8) and views (batch, *shape) uint8."""
+from angiopipe.training.augment import Batch, augmentation
+from angiopipe.training.strategy import Share
 
 _SHUFFLE_BYTES = 256 << 20
 """Memory for shuffling: a smaller training split is shuffled whole, a larger one within shards' reach."""
+
+_OPEN_SHARDS = 4
+"""Shards read in turn, a record of each; they mix where a split is larger than the shuffle's memory."""
+
+_READY_BATCHES = 2
+"""Decoded ahead of the step that needs them."""
 
 _copies = ExitStack()
 atexit.register(_copies.close)
@@ -43,47 +49,54 @@ def _local(uri: str, size: int) -> str:
     return str(path)
 
 
-def _records(manifest: ExamplesManifest, split: str, seed: int | None = None) -> tf.data.Dataset:
-    """The serialised examples of a split: in order, or its shards shuffled by `seed`."""
+def _shard_paths(manifest: ExamplesManifest, split: str) -> list[str]:
+    """The local paths of a split's shards, in order."""
     shards = [shard for shard in manifest.shards if shard.split == split]
     if not shards:
         raise ValueError(
             f"examples {manifest.fingerprint}: expected split {split}, found {', '.join(manifest.counts)}"
         )
-    if seed is not None:
-        shards = [shards[i] for i in np.random.default_rng(seed).permutation(len(shards))]
-    return tf.data.TFRecordDataset([_local(storage.join(manifest.location, s.name), s.bytes) for s in shards])
+    return [_local(storage.join(manifest.location, shard.name), shard.bytes) for shard in shards]
 
 
 def _decoder(shape: tuple[int, ...]) -> Callable[[tf.Tensor], Batch]:
-    """Decodes one serialised `ExampleRecord` whose views have `shape`."""
+    """Decodes a batch of serialised `ExampleRecord`s whose views have `shape`."""
     sizes = {"labels": (len(LABELS),), "present": (len(VIEWS),), "views": shape}
     features = {name: tf.io.FixedLenFeature([], tf.string) for name in ("index", *sizes)}
 
-    def decode(payload: tf.Tensor) -> Batch:
-        example = tf.io.parse_single_example(payload, features)
+    def decode(payloads: tf.Tensor) -> Batch:
+        example = tf.io.parse_example(payloads, features)
         arrays = {
-            name: tf.reshape(tf.io.decode_raw(example[name], tf.uint8), size) for name, size in sizes.items()
+            name: tf.reshape(tf.io.decode_raw(example[name], tf.uint8), (payloads.shape[0] or -1, *size))
+            for name, size in sizes.items()
         }
         return {"index": example["index"], **arrays}
 
     return decode
 
 
-def batches(manifest: ExamplesManifest, split: str, batch_size: int) -> tf.data.Dataset:
+def batches(
+    manifest: ExamplesManifest,
+    split: str,
+    batch_size: int,
+    share: Share = Share(),  # noqa: B008 (immutable)
+) -> tf.data.Dataset:
     """The batches of one split in the order of its shards; the last one may be smaller.
+
+    Of several workers each has every so manieth batch, the first worker the first.
 
     Raises:
       ValueError: there is no such split, or a shard is missing or truncated.
     """
-    examples = _records(manifest, split).map(_decoder(manifest.shape), tf.data.AUTOTUNE)
-    return examples.batch(batch_size).prefetch(1)
+    payloads = tf.data.TFRecordDataset(_shard_paths(manifest, split)).batch(batch_size)
+    own = payloads.shard(share.workers, share.worker)
+    return own.map(_decoder(manifest.shape), tf.data.AUTOTUNE).prefetch(1)
 
 
 def labels(manifest: ExamplesManifest, split: str) -> np.ndarray:
     """The labels of one split, in the order of its shards: (studies, 22) uint8."""
     feature = {"labels": tf.io.FixedLenFeature([], tf.string)}
-    payloads = _records(manifest, split).map(
+    payloads = tf.data.TFRecordDataset(_shard_paths(manifest, split)).map(
         lambda payload: tf.io.decode_raw(tf.io.parse_single_example(payload, feature)["labels"], tf.uint8)
     )
     return np.stack(list(payloads.as_numpy_iterator()))
@@ -93,14 +106,74 @@ def steps_per_epoch(manifest: ExamplesManifest, batch_size: int) -> int:
     return -(-manifest.counts["train"] // batch_size)
 
 
-def training_batches(manifest: ExamplesManifest, batch_size: int, seed: int, epoch: int) -> tf.data.Dataset:
-    """One epoch's shuffled batches, all of `batch_size`; the order depends on `seed` and `epoch` alone.
+def training_batches(
+    manifest: ExamplesManifest,
+    training: Training,
+    seed: int,
+    share: Share = Share(),  # noqa: B008 (immutable)
+    epoch: int = 1,
+    step: int = 0,
+) -> tf.data.Dataset:
+    """A worker's shuffled and augmented batches of all epochs from one step on, one element a device.
 
-    Every study comes once. Where the last batch is not full, the first studies of the next shuffle
-    fill it, others in every epoch: no study is left out and none counts more in the long run.
+    All workers read the same global batches and take their share before anything is decoded. Order and
+    augmentation depend on the seed, the epoch and a study's place in the global batch alone, however
+    many workers there are.
+
+    Within an epoch every study comes once. Where the last batch is not full, the first studies of the
+    next shuffle fill it, others in every epoch: no study is left out and none counts more in the long run.
+
+    Args:
+      manifest: the examples.
+      training: batch size, epochs and augmentation.
+      seed: of order and augmentation.
+      share: which part of each global batch.
+      epoch: the first, counted from 1.
+      step: of that epoch, to begin with; counted from 0.
     """
-    order = int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0])
-    in_reach = max(4 * batch_size, _SHUFFLE_BYTES // int(np.prod(manifest.shape)))
-    records = _records(manifest, "train", order).shuffle(min(in_reach, manifest.counts["train"]), order)
-    examples = records.repeat().map(_decoder(manifest.shape), tf.data.AUTOTUNE)
-    return examples.batch(batch_size, drop_remainder=True).take(steps_per_epoch(manifest, batch_size))
+    steps = steps_per_epoch(manifest, training.batch_size)
+    shards = _shard_paths(manifest, "train")
+    epochs = range(training.epochs + 1)
+    orders = [int(np.random.SeedSequence([seed, e]).generate_state(1)[0]) for e in epochs]
+    shuffled = tf.constant(
+        [[shards[i] for i in np.random.default_rng(o).permutation(len(shards))] for o in orders]
+    )
+    reach = max(4 * training.batch_size, _SHUFFLE_BYTES // int(np.prod(manifest.shape)))
+    reach = min(reach, manifest.counts["train"])
+
+    def payloads(number: tf.Tensor) -> tf.data.Dataset:
+        files = tf.data.Dataset.from_tensor_slices(tf.gather(shuffled, number))
+        records = files.interleave(
+            tf.data.TFRecordDataset, cycle_length=_OPEN_SHARDS, num_parallel_calls=tf.data.AUTOTUNE
+        )
+        order = tf.gather(tf.constant(orders, tf.int64), number)
+        # `Dataset.shuffle` would mix in TensorFlow's global seed, and takes no tensor where that is 0.
+        chunks = records.batch(reach).repeat().enumerate()
+        records = chunks.flat_map(lambda at, chunk: _shuffled(chunk, tf.stack([order, at])))
+        whole = records.batch(training.batch_size, drop_remainder=True).take(steps).enumerate()
+        return whole.map(lambda at, batch: (number, at, batch))
+
+    take = functools.partial(_own_part, training.batch_size, share)
+    own = tf.data.Dataset.range(epoch, training.epochs + 1).flat_map(payloads).skip(step).map(take).unbatch()
+    decode, augment = _decoder(manifest.shape), augmentation(training, seed)
+
+    def batch(number: tf.Tensor, at: tf.Tensor, first: tf.Tensor, part: tf.Tensor) -> Batch:
+        return augment(decode(part), number, at, first)
+
+    return own.map(batch, tf.data.AUTOTUNE).prefetch(_READY_BATCHES * share.replicas)
+
+
+def _shuffled(records: tf.Tensor, seed: tf.Tensor) -> tf.data.Dataset:
+    order = tf.random.experimental.stateless_shuffle(tf.range(tf.size(records)), seed)
+    return tf.data.Dataset.from_tensor_slices(order).map(lambda at: records[at])
+
+
+def _own_part(
+    batch_size: int, share: Share, number: tf.Tensor, at: tf.Tensor, payloads: tf.Tensor
+) -> tuple[tf.Tensor, ...]:
+    """Epoch, step, place of the first study and payloads of each of a worker's devices."""
+    size = share.per_replica(batch_size)
+    devices = range(share.worker * share.replicas, (share.worker + 1) * share.replicas)
+    first = tf.constant([device * size for device in devices], tf.int64)
+    own = tf.reshape(payloads[devices.start * size : devices.stop * size], (share.replicas, size))
+    return tf.fill([share.replicas], number), tf.fill([share.replicas], at), first, own

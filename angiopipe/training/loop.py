@@ -6,25 +6,31 @@ are run here; the model, its layers and its optimizer are Keras's.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
 import math
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
 
 import keras
 import numpy as np
 import tensorflow as tf
-from sklearn.metrics import roc_auc_score
-from tqdm import tqdm
 
-from angiopipe.recipe import Training
+from angiopipe import models, storage
+from angiopipe.recipe import Recipe, Training
 from angiopipe.records.manifest import ExamplesManifest
 from angiopipe.training import optimizer as optimizers
-from angiopipe.training.augment import augmented
-from angiopipe.training.input import Batch, steps_per_epoch, training_batches
-from angiopipe.training.loss import cross_entropy
-from angiopipe.training.predict import Scorer, predict_with, scorer
+from angiopipe.training.augment import Batch
+from angiopipe.training.board import Board
+from angiopipe.training.checkpoint import Checkpoints
+from angiopipe.training.input import labels, steps_per_epoch, training_batches
+from angiopipe.training.loss import positive_weights
+from angiopipe.training.progress import Progress
+from angiopipe.training.steps import Averages, agreement, training_steps
+from angiopipe.training.strategy import check_batch, share_of, summed
+from angiopipe.training.validation import Validation
 
 log = logging.getLogger(__name__)
 
@@ -77,6 +83,25 @@ class Outcome:
         if self.best is epoch:
             self.weights = model.get_weights()
 
+    def has_stalled(self, patience: int) -> bool:
+        """Whether the last `patience` epochs brought no better AUROC; never with a patience of 0."""
+        aurocs = [epoch.validation_auroc for epoch in self.history]
+        return 0 < patience < len(aurocs) and max(aurocs[-patience:]) <= max(aurocs[:-patience])
+
+
+def untrained(recipe: Recipe, seed: int, strategy: tf.distribute.Strategy) -> keras.Model:
+    """A recipe's model with initial weights by `seed`, in the recipe's precision, ready for `fit`."""
+    keras.utils.set_random_seed(seed)
+    if recipe.training.deterministic:
+        tf.config.experimental.enable_op_determinism()
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(recipe.training.precision)
+    try:
+        with strategy.scope():
+            return models.build(recipe.model, recipe.preprocessing.shape)
+    finally:
+        keras.config.set_dtype_policy(before)
+
 
 def fit(
     model: keras.Model,
@@ -84,46 +109,193 @@ def fit(
     training: Training,
     seed: int,
     strategy: tf.distribute.Strategy,
+    *,
+    folder: str | None = None,
+    on_epoch: Callable[[Epoch], None] | None = None,
+    board: Board | None = None,
 ) -> Outcome:
     """Trains a model; it ends with the weights of its best epoch.
 
     Args:
-      model: built in the scope of `strategy`.
+      model: built in the scope of `strategy`; see `untrained`.
       manifest: the examples.
       training: the recipe's training fields.
       seed: of the studies' order and their augmentation.
       strategy: how steps are spread over devices and workers.
+      folder: URI of a folder for checkpoints; None writes none. The caller names it after what is not
+        seen here, the model's own fields. Other examples, training fields or seeds get subfolders of
+        their own, so that they begin anew and leave each other's checkpoints alone.
+      on_epoch: called after every epoch, on every worker; what it raises ends the training.
+      board: what TensorBoard shall show; on the chief only.
 
     Raises:
       FloatingPointError: the loss left the finite numbers.
+      ValueError: the batch does not divide by workers, devices and `accumulate`.
     """
-    steps = steps_per_epoch(manifest, training.batch_size)
-    with strategy.scope():
-        optimizer = optimizers.build(training, steps * training.epochs)
-        optimizer.build(model.trainable_variables)
-    step, score, outcome = train_step(model, optimizer, training, strategy), scorer(model), Outcome()
-    with _progress(steps * training.epochs) as bar:
-        for number in range(1, training.epochs + 1):
-            started = time.monotonic()
-            bar.set_description(f"epoch {number}/{training.epochs}")
-            dataset = training_batches(manifest, training.batch_size, seed, number)
-            dataset = augmented(dataset, training, seed, number).map(_without_index)
-            loss = _run_epoch(step, strategy.experimental_distribute_dataset(dataset), bar)
-            trained = time.monotonic() - started
-            validation_loss, validation_auroc = _validate(score, manifest, training)
+    run = _Run(model, manifest, training, seed, strategy, folder, board)
+    run.resume()
+    with run.progress() as progress:
+        while run.goes_on:
+            finished = run.train_epoch(progress)
+            if on_epoch:
+                on_epoch(finished)
+    model.set_weights(run.outcome.weights)
+    return run.outcome
+
+
+class _Run:
+    """A training run under way.
+
+    Attributes:
+      outcome: the epochs done.
+      epoch: the one under way, counted from 1.
+      losses: of its steps so far.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        manifest: ExamplesManifest,
+        training: Training,
+        seed: int,
+        strategy: tf.distribute.Strategy,
+        folder: str | None,
+        board: Board | None,
+    ):
+        self.share = share_of(strategy)
+        check_batch(training, self.share.workers, self.share.replicas)
+        self.model, self.manifest, self.training, self.seed = model, manifest, training, seed
+        self.strategy, self.board = strategy, board
+        self.steps = steps_per_epoch(manifest, training.batch_size)
+        with strategy.scope():
+            self.optimizer = optimizers.build(training, self.steps * training.epochs)
+            self.optimizer.build(model.trainable_variables)
+            self.averages = Averages(model, training.ema)
+        weights = positive_weights(labels(manifest, "train"), training)
+        self.run_steps = training_steps(model, self.optimizer, self.averages, training, strategy, weights)
+        self.validation = Validation(model, manifest, training, strategy)
+        self.outcome, self.epoch, self.losses = Outcome(), 1, list[float]()
+        self.batches: Iterator[Batch] | None = None
+        self.checkpoints = self._checkpoints(folder) if folder else None
+        self.agree = agreement(model, strategy)
+        self.until = time.monotonic() + 60 * training.minutes if training.minutes else math.inf
+        self.time_is_up = False
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether another epoch is to come."""
+        stalled = self.outcome.has_stalled(self.training.early_stopping)
+        return self.epoch <= self.training.epochs and not stalled and not self.time_is_up
+
+    def _checkpoints(self, folder: str) -> Checkpoints:
+        variables = [*self.model.variables, *self.optimizer.variables, *self.averages.variables]
+        seen = {
+            "training": self.training.model_dump(mode="json"),
+            "examples": self.manifest.fingerprint,
+            "preprocessing": self.manifest.preprocessing_digest,
+            "seed": self.seed,
+            "variables": [[*v.shape] for v in variables],
+        }
+        name = hashlib.sha256(json.dumps(seen, sort_keys=True).encode()).hexdigest()[:16]
+        return Checkpoints(storage.join(folder, name), variables, self.share.is_chief)
+
+    @property
+    def step(self) -> int:
+        """Of all steps, how many are done."""
+        return (self.epoch - 1) * self.steps + len(self.losses)
+
+    def resume(self) -> None:
+        """Goes on from the last checkpoint, if there is one.
+
+        Raises:
+          RuntimeError: the workers do not find the same checkpoint.
+        """
+        found = self.checkpoints.restore() if self.checkpoints else None
+        if found:
+            progress, self.outcome.weights = found
+            self.outcome.history = [Epoch(**epoch) for epoch in progress["history"]]
+            self.epoch, self.losses = progress["epoch"], progress["losses"]
+            log.info("resumed after step %d, in epoch %d of %d", self.step, self.epoch, self.training.epochs)
+        if self.checkpoints and summed(self.strategy, np.array(self.step)) != self.step * self.share.workers:
+            raise RuntimeError(
+                f"worker {self.share.worker}: expected the checkpoint of the other workers, found that of step "
+                f"{self.step} in {self.checkpoints.folder}; give all workers the same data root"
+            )
+
+    def save(self) -> None:
+        if self.checkpoints:
+            history = [asdict(epoch) for epoch in self.outcome.history]
+            progress = {"epoch": self.epoch, "losses": self.losses, "history": history}
+            self.checkpoints.save(self.step, progress, self.outcome.weights)
+
+    def progress(self) -> Progress:
+        total = self.steps * self.training.epochs
+        return Progress(total, self.step, self.training.batch_size, self.share.is_chief)
+
+    def train_epoch(self, progress: Progress) -> Epoch:
+        """Runs the rest of the epoch under way, validates, writes a checkpoint."""
+        started, first = time.monotonic(), len(self.losses)
+        progress.begin(f"epoch {self.epoch}/{self.training.epochs}")
+        while len(self.losses) < self.steps and not self.time_is_up:
+            self._call(progress)
+            self._look_at_clock()
+        seconds = time.monotonic() - started
+        self.agree()
+        rate = (len(self.losses) - first) * self.training.batch_size / seconds if seconds else 0.0
+        with self.averages.in_place():
+            validation_loss, validation_auroc = self.validation()
+            _check_finite(validation_loss, "validation")
             epoch = Epoch(
-                epoch=number,
-                loss=loss,
+                epoch=self.epoch,
+                loss=float(np.mean(self.losses)),
                 validation_loss=validation_loss,
                 validation_auroc=validation_auroc,
-                learning_rate=float(optimizer.learning_rate),
+                learning_rate=float(keras.ops.convert_to_numpy(self.optimizer.learning_rate)),
                 seconds=round(time.monotonic() - started, 3),
-                studies_per_second=round(steps * training.batch_size / trained, 2),
+                studies_per_second=round(rate, 2),
             )
-            outcome.add(epoch, model)
-            _show(bar, epoch, training.epochs)
-    model.set_weights(outcome.weights)
-    return outcome
+            self.outcome.add(epoch, self.model)
+        self.epoch, self.losses = self.epoch + 1, []
+        self.save()
+        progress.end(epoch.loss, validation_auroc, rate)
+        if self.board:
+            self.board.scalars({k: v for k, v in asdict(epoch).items() if k != "epoch"}, epoch.epoch)
+        return epoch
+
+    def _look_at_clock(self) -> None:
+        """Sets `time_is_up` on all workers alike, whose clocks may differ."""
+        if self.training.minutes:
+            late = np.array(time.monotonic() > self.until, np.float32)
+            self.time_is_up = bool(summed(self.strategy, late) > 0)
+
+    def _call(self, progress: Progress) -> None:
+        """Runs the steps of one call into the graph, and writes the checkpoint that is due after them."""
+        every, done = self.training.checkpoint_steps, len(self.losses)
+        count = min(self.training.steps_per_call, self.steps - done)
+        if every:
+            count = min(count, every - self.step % every)
+        if self.board:
+            self.board.before_call()
+        losses = self.run_steps(self._batches(), tf.constant(count)).numpy().tolist()
+        if self.board:
+            self.board.after_call(count)
+        for number, loss in enumerate(losses, done + 1):
+            _check_finite(loss, f"epoch {self.epoch}/{self.training.epochs}, step {number}")
+        self.losses += losses
+        progress.update(count, losses[-1])
+        if self.checkpoints and every and self.step % every == 0 and len(self.losses) < self.steps:
+            self.agree()
+            self.save()
+
+    def _batches(self) -> Iterator[Batch]:
+        """One iterator over all epochs: the next one's studies are read during validation."""
+        if self.batches is None:
+            at = (self.epoch, len(self.losses))
+            dataset = training_batches(self.manifest, self.training, self.seed, self.share, *at).map(
+                _without_index
+            )
+            self.batches = iter(self.strategy.distribute_datasets_from_function(lambda _: dataset))
+        return self.batches
 
 
 def _without_index(batch: Batch) -> Batch:
@@ -131,73 +303,8 @@ def _without_index(batch: Batch) -> Batch:
     return {name: batch[name] for name in ("views", "present", "labels")}
 
 
-def train_step(
-    model: keras.Model,
-    optimizer: keras.optimizers.Optimizer,
-    training: Training,
-    strategy: tf.distribute.Strategy,
-) -> Callable[[Batch], tf.Tensor]:
-    """The graph of one step: from a global batch to its mean loss, the weights updated.
-
-    Each replica divides by the global batch's size, so that the sum over replicas, of losses and
-    of gradients, is the mean over studies however they are spread.
-    """
-
-    def replica_step(batch: Batch) -> tf.Tensor:
-        with tf.GradientTape() as tape:
-            logits = model({"views": batch["views"], "present": batch["present"]}, training=True)
-            each = cross_entropy(batch["labels"], logits, training.aneurysm_weight)
-            loss = tf.reduce_sum(each) / training.batch_size
-        gradients = tape.gradient(loss, model.trainable_variables)
-        optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
-        return loss
-
-    @tf.function
-    def step(batch: Batch) -> tf.Tensor:
-        return strategy.reduce(tf.distribute.ReduceOp.SUM, strategy.run(replica_step, (batch,)), axis=None)
-
-    return step
-
-
-def _run_epoch(step: Callable[[Batch], tf.Tensor], dataset: Iterable[Batch], bar: tqdm) -> float:
-    """Runs one epoch's steps; returns the mean of their losses.
-
-    Raises:
-      FloatingPointError: a loss is not finite.
-    """
-    losses = []
-    for batch in dataset:
-        losses.append(float(step(batch)))
-        bar.update()
-        _check_finite(losses[-1], f"{bar.desc}, step {len(losses)}")
-    return float(np.mean(losses))
-
-
-def _validate(score: Scorer, manifest: ExamplesManifest, training: Training) -> tuple[float, float]:
-    """Loss and AUROC of `Aneurysm` on the validation split."""
-    _, labels, logits = predict_with(score, manifest, "validation", training.batch_size)
-    loss = float(tf.reduce_mean(cross_entropy(labels, tf.constant(logits), training.aneurysm_weight)))
-    _check_finite(loss, "validation")
-    return loss, float(roc_auc_score(labels[:, 0], logits[:, 0]))
-
-
 def _check_finite(loss: float, when: str) -> None:
     if not math.isfinite(loss):
         raise FloatingPointError(
             f"{when}: the loss is {loss}; lower training.learning_rate or set training.clipnorm"
         )
-
-
-def _progress(steps: int) -> tqdm:
-    """A progress bar on a terminal; a log gets a line an epoch instead."""
-    return tqdm(total=steps, unit="step", dynamic_ncols=True, disable=None)
-
-
-def _show(bar: tqdm, epoch: Epoch, epochs: int) -> None:
-    figures = (
-        f"loss {epoch.loss:.3f}, validation AUROC {epoch.validation_auroc:.3f}, "
-        f"{epoch.studies_per_second:.1f} studies/s"
-    )
-    bar.set_postfix_str(figures)
-    if bar.disable:
-        log.info("epoch %d/%d: %s", epoch.epoch, epochs, figures)

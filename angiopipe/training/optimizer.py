@@ -8,7 +8,14 @@ from angiopipe.recipe import Training
 
 
 def build(training: Training, steps: int) -> keras.optimizers.Optimizer:
-    """The optimizer of a training run of `steps` steps in all."""
+    """The optimizer of a training run of `steps` steps in all; float16 gets a dynamic loss scale."""
+    optimizer = _update_rule(training, steps)
+    if training.precision == "mixed_float16":
+        return keras.optimizers.LossScaleOptimizer(optimizer)
+    return optimizer
+
+
+def _update_rule(training: Training, steps: int) -> keras.optimizers.Optimizer:
     rate = _schedule(training, steps)
     if training.optimizer == "sgd":
         return keras.optimizers.SGD(rate, clipnorm=training.clipnorm)

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import logging
+import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from angiopipe import storage
+from angiopipe import defaults, storage
 from angiopipe.recipe import DEFAULT_RECIPE, Recipe, load_recipe
 from angiopipe.records.manifest import MANIFEST_NAME, ExamplesManifest, ModelManifest
 from angiopipe.step import run_folder, step
+from angiopipe.training import cluster
+from angiopipe.training.launch import launch
 
 if TYPE_CHECKING:
     import keras
@@ -23,6 +28,8 @@ if TYPE_CHECKING:
     from angiopipe.training.loop import Outcome
 
 log = logging.getLogger(__name__)
+
+TENSORBOARD = ("off", "scalars", "profile")
 
 
 @step("train")
@@ -34,8 +41,16 @@ def train(
     recipe: str = DEFAULT_RECIPE,
     overrides: Sequence[str] = (),
     seed: int = 0,
+    workers: int = 1,
+    tensorboard: str = "off",
+    start_deadline: float = defaults.START_DEADLINE,
+    cluster_settings: str = "",
 ) -> ModelManifest:
     """Trains a recipe's model and keeps the weights of its best epoch.
+
+    A run that was interrupted goes on from its last checkpoint when it is started again with the same
+    run id, recipe, examples and seed, with as many workers or others. With another recipe, examples or
+    seed it begins anew, and the other's checkpoints stay.
 
     Args:
       examples: URI of the examples' manifest.
@@ -45,35 +60,145 @@ def train(
       recipe: the recipe's name.
       overrides: `field=value` each; see `Recipe.with_overrides`.
       seed: of initial weights, the studies' order and their augmentation.
+      workers: processes on this machine that share each batch.
+      tensorboard: "off", or what to write for TensorBoard under the run's folder: "scalars", or
+        "profile", which is both.
+      start_deadline: seconds that workers wait for one another to start.
+      cluster_settings: URI of a YAML file of `cluster.settings.ClusterSettings`: train as a TrainJob on
+        a Kubernetes cluster, with as many workers as it says; empty trains here.
 
     Returns:
       The manifest, which is also written beside the weights.
 
     Raises:
       ValueError: the examples were made for another preprocessing, a split lacks studies or a
-        class, a shard is missing, or pretrained weights cannot be had.
+        class, a shard is missing, pretrained weights cannot be had, the batch does not divide by
+        the workers, or the cluster's settings are wrong.
+      OSError: the TrainJob failed, took too long, or was refused.
       FloatingPointError: the loss left the finite numbers.
+      ChildProcessError: one of several workers failed.
     """
+    settings = load_recipe(recipe, overrides)
+    if tensorboard not in TENSORBOARD:
+        raise ValueError(f"tensorboard: expected one of {', '.join(TENSORBOARD)}, got {tensorboard!r}")
+    arguments: dict[str, Any] = {
+        "examples": examples,
+        "out": out,
+        "data_root": data_root,
+        "run_id": run_id,
+        "recipe": recipe,
+        "overrides": tuple(overrides),
+        "seed": seed,
+        "tensorboard": tensorboard,
+        "start_deadline": start_deadline,
+    }
+    if cluster_settings:
+        return _train_on_cluster(cluster_settings, settings, arguments)
+    if workers == 1:
+        return work(**arguments)
+    _check_workers(settings, workers)
+    launch([sys.executable, "-m", "angiopipe.training.worker", *_flags(arguments)], workers)
+    return ModelManifest.read(out)
+
+
+def _train_on_cluster(cluster_settings: str, recipe: Recipe, arguments: dict[str, Any]) -> ModelManifest:
+    """Trains as a TrainJob, whose pods read and write what lies under the data root."""
+    from angiopipe.cluster.settings import load_cluster_settings
+    from angiopipe.cluster.train import train_on_cluster
+
+    cluster_of = load_cluster_settings(cluster_settings)
+    _check_workers(recipe, cluster_of.workers)
+    examples = ExamplesManifest.read(arguments["examples"])
+    folder = storage.join(run_folder(arguments["data_root"], arguments["run_id"]), "model")
+    # The step's own files, which Kubeflow mounts, do not exist in the pods.
+    out = storage.join(folder, MANIFEST_NAME)
+    reachable = {
+        **arguments,
+        "examples": storage.join(examples.location, MANIFEST_NAME),
+        "out": out,
+        "start_deadline": cluster_of.start_seconds,
+    }
+    worker = ("python", "-m", "angiopipe.training.worker")
+    train_on_cluster(cluster_settings, arguments["run_id"], _flags(reachable), worker)
+    trained = ModelManifest.read(out)
+    trained.write(arguments["out"])
+    return trained
+
+
+def _check_workers(recipe: Recipe, workers: int) -> None:
+    batch_size = recipe.training.batch_size
+    if workers < 1 or batch_size % workers:
+        raise ValueError(
+            f"workers: expected a divisor of training.batch_size={batch_size}, got {workers}; "
+            "change one of them"
+        )
+
+
+def _flags(arguments: dict[str, Any]) -> list[str]:
+    """The command line that gives a worker these arguments."""
+    flags = []
+    for name, value in arguments.items():
+        values = value if isinstance(value, tuple) else (value,)
+        flags += [f"--{name.replace('_', '-')}", *map(str, values)]
+    return flags
+
+
+def work(
+    examples: str,
+    out: str,
+    data_root: str,
+    run_id: str = "local",
+    recipe: str = DEFAULT_RECIPE,
+    overrides: Sequence[str] = (),
+    seed: int = 0,
+    tensorboard: str = "off",
+    start_deadline: float = defaults.START_DEADLINE,
+) -> ModelManifest:
+    """A worker's part of `train`, with its parameters; the only worker, or the one TF_CONFIG says.
+
+    Every worker must reach the same `examples` and `data_root`; worker 0 alone writes.
+
+    Raises:
+      ValueError, FloatingPointError: as `train`; or the pod's variables contradict one another.
+    """
+    cluster.join(os.environ)
     # TensorFlow loads here, so that the command line need not wait for it.
-    import keras
-    import tensorflow as tf
+    import numpy as np
 
-    from angiopipe import models
-    from angiopipe.training.loop import fit
+    from angiopipe.training.board import Board
+    from angiopipe.training.loop import fit, untrained
+    from angiopipe.training.strategy import share_of, start_strategy, summed
 
+    strategy = start_strategy(start_deadline)
     settings = load_recipe(recipe, overrides)
     manifest = ExamplesManifest.read(examples)
     check(manifest, settings)
-    keras.utils.set_random_seed(seed)
-    strategy = tf.distribute.get_strategy()
-    with strategy.scope():
-        model = models.build(settings.model, settings.preprocessing.shape)
-    log.info("training %s, %s parameters, on %s", recipe, f"{model.count_params():,}", manifest.counts)
-    outcome = fit(model, manifest, settings.training, seed, strategy)
-    folder = storage.join(run_folder(data_root, run_id), "model")
-    trained = _publish(model, outcome, folder, manifest, settings, seed)
-    trained.write(out)
-    log.info("best epoch %d, validation AUROC %.3f", trained.best_epoch, trained.validation_auroc)
+    share, folder = share_of(strategy), run_folder(data_root, run_id)
+    model = untrained(settings, seed, strategy)
+    if share.is_chief:
+        log.info("training %s, %s parameters, on %s", recipe, f"{model.count_params():,}", manifest.counts)
+    with ExitStack() as shown:
+        board = None
+        if share.is_chief and tensorboard != "off":
+            board = shown.enter_context(
+                Board(storage.join(folder, "tensorboard"), profile=tensorboard == "profile")
+            )
+        outcome = fit(
+            model,
+            manifest,
+            settings.training,
+            seed,
+            strategy,
+            folder=storage.join(folder, "checkpoints", settings.digest()),
+            board=board,
+        )
+    trained = _manifest(outcome, storage.join(folder, "model"), manifest, settings, seed)
+    if share.is_chief:
+        trained = _publish(model, outcome, trained)
+        trained.write(out)
+        log.info("best epoch %d, validation AUROC %.3f", trained.best_epoch, trained.validation_auroc)
+    # A worker that left earlier would be taken for a lost one.
+    summed(strategy, np.zeros(1, np.float32))
     return trained
 
 
@@ -104,27 +229,32 @@ def check(manifest: ExamplesManifest, recipe: Recipe) -> None:
             )
 
 
-def _publish(
-    model: keras.Model, outcome: Outcome, location: str, manifest: ExamplesManifest, recipe: Recipe, seed: int
+def _manifest(
+    outcome: Outcome, location: str, manifest: ExamplesManifest, recipe: Recipe, seed: int
 ) -> ModelManifest:
+    """The manifest of a model that is yet to be written, the weights' SHA-256 still empty."""
+    return ModelManifest(
+        location=location,
+        recipe=recipe,
+        examples_fingerprint=manifest.fingerprint,
+        data_fingerprint=manifest.data_fingerprint,
+        seed=seed,
+        best_epoch=outcome.best.epoch,
+        validation_auroc=outcome.best.validation_auroc,
+        weights_sha256="",
+    )
+
+
+def _publish(model: keras.Model, outcome: Outcome, trained: ModelManifest) -> ModelManifest:
     """Writes weights, history and, last, the manifest whose presence makes the folder count."""
     with tempfile.TemporaryDirectory(prefix="angiopipe-") as folder:
         # Keras insists on the suffix, which a file being written does not have.
         weights = Path(folder) / "new.weights.h5"
         model.save_weights(weights)
-        trained = ModelManifest(
-            location=location,
-            recipe=recipe,
-            examples_fingerprint=manifest.fingerprint,
-            data_fingerprint=manifest.data_fingerprint,
-            seed=seed,
-            best_epoch=outcome.best.epoch,
-            validation_auroc=outcome.best.validation_auroc,
-            weights_sha256=storage.file_sha256(weights),
-        )
+        trained = trained.model_copy(update={"weights_sha256": storage.file_sha256(weights)})
         with storage.new_file(trained.weights_uri) as path:
             shutil.move(weights, path)
     history = pd.DataFrame([asdict(epoch) for epoch in outcome.history])
     storage.write_text(trained.history_uri, history.to_csv(index=False))
-    trained.write(storage.join(location, MANIFEST_NAME))
+    trained.write(storage.join(trained.location, MANIFEST_NAME))
     return trained

@@ -46,7 +46,7 @@ def predicted() -> Callable[..., Predictions]:
 
 def small_recipe(name: str) -> Recipe:
     model = {
-        "octoview": ["model.widths=[4,8]", "model.blocks=[0,0]"],
+        "octoview": ["model.widths=[4,8]", "model.dilations=[1]", "model.weights=null"],
         "kium_vgg16": ["model.depths=[1,1,1,1,1]", "model.widths=[4,4,4,4,4]", "model.dense=[8]"],
     }
     return load_recipe(name, ["preprocessing.size=32", "training.batch_size=7", *model[name]])

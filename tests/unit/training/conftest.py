@@ -20,7 +20,7 @@ Arrays = tuple[np.ndarray, np.ndarray]
 WriteExamples = Callable[..., ExamplesManifest]
 
 TINY = {
-    "octoview": ("preprocessing.size=32", "model.widths=[8,16]", "model.blocks=[0,1]"),
+    "octoview": ("preprocessing.size=32", "model.widths=[8,16]", "model.dilations=[1]", "model.weights=null"),
     "kium_vgg16": ("preprocessing.size=32", "model.widths=[4,4,4,4,4]", "model.dense=[8]"),
     "coding_vessels": ("preprocessing.size=64", "model.features=8", "model.lstm=4", "model.dense=8"),
 }

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from angiopipe.recipe import load_recipe
 from angiopipe.study import LABELS, VIEW_NAMES
-from angiopipe.training.augment import augmented, mirror, shift
+from angiopipe.training.augment import augmentation, mirror, shift
 
 
 @pytest.fixture
@@ -54,19 +54,24 @@ def test_shift_moves_down_and_right_and_repeats_the_edge(batch):
     np.testing.assert_array_equal(found, views)
 
 
-def test_augmentation_depends_on_seed_and_epoch_alone(batch):
-    training = load_recipe("octoview", ["training.mirror=true", "training.shift=0.3"]).training
-    dataset = tf.data.Dataset.from_tensors(batch).repeat(4)
+def test_augmentation_depends_on_seed_epoch_step_and_place_alone(batch):
+    training = load_recipe(
+        "octoview", ["training.mirror=true", "training.shift=0.3", "training.batch_size=2"]
+    ).training
 
-    def views(seed, epoch):
-        return np.stack([change["views"] for change in augmented(dataset, training, seed, epoch)])
+    def views(seed, epoch, step, part=slice(2)):
+        own = {name: values[part] for name, values in batch.items()}
+        at = (tf.constant(value, tf.int64) for value in (epoch, step, part.start or 0))
+        return augmentation(training, seed)(own, *at)["views"].numpy()
 
-    np.testing.assert_array_equal(views(0, 1), views(0, 1))
-    assert (views(0, 1) != views(0, 2)).any()
-    assert (views(0, 1)[0] != views(0, 1)[1]).any()
+    whole = views(0, 1, 0)
+    np.testing.assert_array_equal(whole, views(0, 1, 0))
+    for other in (views(1, 1, 0), views(0, 2, 0), views(0, 1, 1)):
+        assert (whole != other).any()
+    np.testing.assert_array_equal(whole[:1], views(0, 1, 0, slice(0, 1)))
+    np.testing.assert_array_equal(whole[1:], views(0, 1, 0, slice(1, 2)))
 
 
 def test_a_recipe_without_augmentation_leaves_batches_alone(batch):
     training = load_recipe("octoview", ["training.mirror=false", "training.shift=0"]).training
-    dataset = tf.data.Dataset.from_tensors(batch)
-    assert augmented(dataset, training, 0, 1) is dataset
+    assert augmentation(training, 0)(batch, *tf.zeros(3, tf.int64)) is batch

@@ -1,0 +1,79 @@
+"""The network that is pretrained, its loss, and how it becomes an octoview."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from angiopipe.models.octoview import Attenuation, Evidence, encode
+from angiopipe.recipe import Octoview
+
+RARE = -5.0
+"""Log odds of a sac at a position, where learning starts: one position in 150."""
+
+FOCUS = 2.0
+WEIGHT = 0.75
+"""Of the focal loss, and of positions with a sac in it; Lin et al. 2017 (arXiv:1708.02002)."""
+
+LOCATION_SHARE = 0.3
+"""How much naming the location counts for beside finding the sac."""
+
+
+class PretrainingNetwork(keras.Model):
+    """octoview's encoder, normalised over the batch, and its evidence, for single views."""
+
+    def __init__(self, model: Octoview, size: int):
+        # The evidence is summed in float32 whatever the encoder computes in.
+        super().__init__(dtype="float32")
+        view = keras.Input((size, size, 1), dtype="uint8")
+        self.encoder = keras.Model(view, encode(Attenuation()(view), model, normalised=True))
+        self.evidence = Evidence()
+        self.evidence.build((1, 8, *self.encoder.output.shape[1:]))
+        self.evidence.anything.bias.assign([RARE])
+
+    def call(self, views: Any, kinds: Any, training: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
+        """Log odds of a sac (batch, h, w), and log probabilities of its location (batch, h, w, 21)."""
+        return self.evidence.of_views(self.encoder(views, training=training), kinds)
+
+
+def loss(found: tf.Tensor, which: tf.Tensor, sacs: tf.Tensor) -> tf.Tensor:
+    """Focal loss of finding sacs and cross-entropy of naming them, per position with a sac.
+
+    Args:
+      found: (batch, h, w) log odds of a sac.
+      which: (batch, h, w, 21) log probabilities of its location.
+      sacs: (batch, h, w) uint8, as in `PretrainingViews`.
+
+    Returns:
+      () float32.
+    """
+    shown = tf.cast(sacs > 0, tf.float32)
+    each = tf.nn.sigmoid_cross_entropy_with_logits(shown, found)
+    missed = 1.0 - tf.exp(-each)  # one minus the probability given to the truth
+    weights = tf.where(sacs > 0, WEIGHT, 1.0 - WEIGHT)
+    named = tf.gather(which, tf.cast(tf.maximum(sacs, 1), tf.int32) - 1, batch_dims=3)
+    total = tf.reduce_sum(weights * missed**FOCUS * each) - LOCATION_SHARE * tf.reduce_sum(shown * named)
+    return total / tf.maximum(tf.reduce_sum(shown), 1.0)
+
+
+def fold(trained: PretrainingNetwork, network: keras.Model) -> None:
+    """Gives an octoview the pretrained weights, batch normalisation folded into its convolutions.
+
+    Args:
+      trained: the pretrained network.
+      network: an octoview of the same widths and dilations.
+    """
+    kinds = (keras.layers.Conv2D, keras.layers.BatchNormalization)
+    layers = [layer for layer in trained.encoder.layers if isinstance(layer, kinds)]
+    targets = [layer for layer in network.layers if isinstance(layer, keras.layers.Conv2D)]
+    for convolution, norm, target in zip(layers[::2], layers[1::2], targets, strict=True):
+        factor = np.asarray(norm.gamma) / np.sqrt(np.asarray(norm.moving_variance) + norm.epsilon)
+        kernel = np.asarray(convolution.kernel) * factor
+        target.set_weights([kernel, np.asarray(norm.beta) - np.asarray(norm.moving_mean) * factor])
+    for layer in network.layers:
+        if layer.name.startswith("scale"):
+            layer.gamma.assign(np.ones(layer.gamma.shape))
+    network.get_layer("evidence").set_weights(trained.evidence.get_weights())

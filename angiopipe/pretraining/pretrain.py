@@ -1,0 +1,150 @@
+"""The command that makes octoview's starting weights from synthetic studies."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tqdm import tqdm
+
+from angiopipe import storage
+from angiopipe.recipe import Octoview, OctoviewPreprocessing, load_recipe
+
+if TYPE_CHECKING:
+    import keras
+
+    from angiopipe.pretraining.network import PretrainingNetwork
+    from angiopipe.pretraining.views import PretrainingViews
+
+WARMUP_STEPS = 50
+SHOW_EVERY = 200
+"""Steps."""
+
+
+def pretrain(
+    out: Path,
+    /,
+    overrides: Sequence[str] = (),
+    studies: int = 3000,
+    steps: int = 3600,
+    batch_size: int = 16,
+    learning_rate: float = 3e-3,
+    weight_decay: float = 1e-2,
+    precision: str = "float32",
+    seed: int = 0,
+    views: Path = Path("data/pretraining"),
+    processes: int = os.cpu_count() or 1,
+) -> Path:
+    """Pretrains octoview on synthetic studies, told where every sac lies; writes its weights.
+
+    `model.weights=<out>` starts a recipe's training from them; a note of how they were made goes
+    beside them, with the extension .json.
+
+    Args:
+      out: the weights file, ending in .weights.h5.
+      overrides: `field=value` each, of recipe octoview: widths, dilations, preprocessing.
+      studies: synthetic studies to learn from.
+      steps: updates of the weights.
+      batch_size: views a step.
+      learning_rate: the highest; it rises for 50 steps and falls along a cosine.
+      weight_decay: decoupled, of kernels.
+      precision: Keras's dtype policy; "mixed_bfloat16" is faster where the processor has such units.
+      seed: of studies, initial weights and batches.
+      views: folder where the views are kept for the next time.
+      processes: that make them.
+
+    Returns:
+      `out`.
+
+    Raises:
+      ValueError: `out` does not end in .weights.h5, or an override does not fit.
+    """
+    if not out.name.endswith(".weights.h5"):
+        raise ValueError(f"{out}: expected a name that ends in .weights.h5, as Keras reads no other")
+    recipe = load_recipe("octoview", [*overrides, "model.weights=null"])
+    model, preprocessing = recipe.model, recipe.preprocessing
+    assert isinstance(model, Octoview)
+    assert isinstance(preprocessing, OctoviewPreprocessing)
+    from angiopipe.pretraining.views import make_views
+
+    source = make_views(views, preprocessing, 2 ** len(model.widths), studies, seed, processes)
+    # TensorFlow loads after the worker processes have ended, so that none inherits it.
+    import keras
+
+    from angiopipe import models
+    from angiopipe.pretraining.network import PretrainingNetwork, fold
+    from angiopipe.pretraining.pooling import settle
+
+    keras.utils.set_random_seed(seed)
+    keras.config.set_dtype_policy(precision)
+    network = PretrainingNetwork(model, preprocessing.size)
+    rate = keras.optimizers.schedules.CosineDecay(
+        0.0, max(1, steps - WARMUP_STEPS), warmup_target=learning_rate, warmup_steps=WARMUP_STEPS
+    )
+    optimizer = keras.optimizers.AdamW(rate, weight_decay=weight_decay)
+    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta", "prior"])
+    last = _fit(network, optimizer, source, steps, batch_size, seed)
+    keras.config.set_dtype_policy("float32")
+    folded = models.build(model, preprocessing.shape)
+    fold(network, folded)
+    entropy = settle(folded, source)
+    made = {
+        "command": "angiopipe pretrain",
+        "studies": studies, "steps": steps, "batch_size": batch_size, "learning_rate": learning_rate,
+        "weight_decay": weight_decay, "precision": precision, "seed": seed,
+        "model": model.model_dump(mode="json"), "preprocessing": preprocessing.model_dump(mode="json"),
+        "loss": last, "cross_entropy": round(entropy, 4),
+    }  # fmt: skip
+    _publish(folded, out, made)
+    return out
+
+
+def _fit(
+    network: PretrainingNetwork,
+    optimizer: keras.optimizers.Optimizer,
+    source: PretrainingViews,
+    steps: int,
+    batch_size: int,
+    seed: int,
+) -> float:
+    """Runs the steps; returns the mean loss of the last ones."""
+    import numpy as np
+    import tensorflow as tf
+
+    from angiopipe.pretraining.batches import view_batches
+    from angiopipe.pretraining.network import loss
+
+    variables = [*network.encoder.trainable_variables, *network.evidence.trainable_variables]
+    optimizer.build(variables)
+
+    @tf.function
+    def step(views: tf.Tensor, sacs: tf.Tensor, kinds: tf.Tensor) -> tf.Tensor:
+        with tf.GradientTape() as tape:
+            found, which = network(views, kinds, training=True)
+            value = loss(found, which, sacs)
+        gradients = tape.gradient(value, variables)
+        optimizer.apply_gradients(zip(gradients, variables, strict=True))
+        return value
+
+    losses: list[float] = []
+    batches = view_batches(source, steps, batch_size, seed)
+    for number, batch in enumerate(tqdm(batches, total=steps, unit="step", disable=None), 1):
+        losses.append(float(step(*map(tf.constant, batch))))
+        if number % SHOW_EVERY == 0:
+            print(f"step {number}/{steps}: loss {np.mean(losses[-SHOW_EVERY:]):.3f}", flush=True)
+    return round(float(np.mean(losses[-SHOW_EVERY:])), 4)
+
+
+def _publish(network: keras.Model, out: Path, made: dict[str, Any]) -> None:
+    """Writes the note, then the weights: nobody finds weights without their origin."""
+    import tempfile
+
+    with tempfile.TemporaryDirectory(prefix="angiopipe-") as folder:
+        weights = Path(folder) / out.name
+        network.save_weights(weights)
+        note = {**made, "parameters": network.count_params(), "sha256": storage.file_sha256(weights)}
+        storage.write_text(str(out).removesuffix(".weights.h5") + ".json", json.dumps(note, indent=1) + "\n")
+        storage.write_bytes(str(out), weights.read_bytes())
