@@ -14,3 +14,6 @@ QUARANTINE_SHARE = 0.01
 
 START_DEADLINE = 300.0
 """Seconds that the workers of a training run wait for one another to start."""
+
+OPERATING_POINT = "youden"
+"""Which of the operating points decides where one decision is asked for."""

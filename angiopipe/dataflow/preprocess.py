@@ -17,7 +17,7 @@ from angiopipe.records.manifest import ExamplesManifest, StudiesManifest
 from angiopipe.records.schema import ExampleRecord, StudyRecord
 from angiopipe.step import step
 
-RECORD_FORMAT = "examples-1"
+RECORD_FORMAT = "examples-2"
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ def make_examples(plan: ExamplesPlan, settings: Preprocessing) -> Iterator[bytes
             except ValueError as error:
                 faults.append(f"study {study.index}: {error}")
                 continue
-            yield ExampleRecord(study.index, study.labels, present, views).encode()
+            yield ExampleRecord(study.index, study.labels, present, views, study.sha256, study.sizes).encode()
     if faults:
         raise FaultyStudies(f"{plan.source}: {len(faults)} studies cannot be preprocessed:", faults)
 

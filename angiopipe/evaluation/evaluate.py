@@ -6,18 +6,24 @@ import logging
 from typing import TYPE_CHECKING
 
 from angiopipe import storage
-from angiopipe.records.manifest import MANIFEST_NAME, EvaluationManifest, ExamplesManifest, ModelManifest
+from angiopipe.records.manifest import (
+    MANIFEST_NAME,
+    EvaluationManifest,
+    ExamplesManifest,
+    ModelManifest,
+    OperatingThreshold,
+)
 from angiopipe.step import run_folder, step
 
 # This module is imported to show a command line's help: what is slow to import waits for the work.
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import keras
-
     from angiopipe.evaluation.assessment import Assessment
     from angiopipe.evaluation.example_studies import ExampleStudy, Group
     from angiopipe.evaluation.predictions import Predictions
+    from angiopipe.evaluation.scoring import ScoredSplit
+    from angiopipe.records.manifest import Calibration
 
 log = logging.getLogger(__name__)
 
@@ -46,17 +52,24 @@ def evaluate(
     """
     from angiopipe import models
     from angiopipe.evaluation.assessment import assess
+    from angiopipe.evaluation.calibration import fit_calibration
     from angiopipe.evaluation.predictions import predictions_table, table_csv
     from angiopipe.evaluation.report import Evaluated, render
+    from angiopipe.evaluation.scoring import ALL_VIEWS, score
+    from angiopipe.training.predict import scorer
 
     data, trained = ExamplesManifest.read(examples), ModelManifest.read(model)
     check_preprocessing(data, trained)
-    network = models.load(trained)
-    validation, test = (predictions_of(network, trained, data, split) for split in ("validation", "test"))
+    forward = scorer(models.load(trained))
+    scored = [
+        score(forward, data, split, trained.recipe.training.batch_size) for split in ("validation", "test")
+    ]
+    calibration, _ = fit_calibration(scored[0].labels, scored[0].logits[ALL_VIEWS])
+    validation, test = (_predictions(part, calibration) for part in scored)
     found = assess(validation, test)
     _log(found)
     location = storage.join(run_folder(data_root, run_id), "evaluation")
-    manifest = _manifest(location, data, trained, found)
+    manifest = _manifest(location, data, trained, scored[1], calibration, found)
     storage.write_text(manifest.predictions_uri, table_csv(predictions_table((validation, test))))
     page = render(Evaluated(data, trained, validation, test, found, _example_studies(data, test, found)))
     storage.write_text(manifest.report_uri, page)
@@ -77,28 +90,37 @@ def check_preprocessing(examples: ExamplesManifest, model: ModelManifest) -> Non
         )
 
 
-def predictions_of(
-    network: keras.Model, model: ModelManifest, examples: ExamplesManifest, split: str
-) -> Predictions:
-    """The model's probabilities for every study of a split; the views are read a batch at a time."""
-    from angiopipe import models
+def _predictions(part: ScoredSplit, calibration: Calibration) -> Predictions:
     from angiopipe.evaluation.predictions import Predictions
-    from angiopipe.training.predict import predict
+    from angiopipe.evaluation.scoring import ALL_VIEWS
 
-    indices, labels, logits = predict(network, examples, split, model.recipe.training.batch_size)
-    return Predictions(split, tuple(indices), labels, models.probabilities(logits))
+    return Predictions(
+        part.split, part.indices, part.labels, part.logits[ALL_VIEWS], part.present, calibration
+    )
 
 
 def _manifest(
-    location: str, examples: ExamplesManifest, model: ModelManifest, found: Assessment
+    location: str,
+    examples: ExamplesManifest,
+    model: ModelManifest,
+    test: ScoredSplit,
+    calibration: Calibration,
+    found: Assessment,
 ) -> EvaluationManifest:
     from angiopipe.evaluation.assessment import flat_metrics
+    from angiopipe.evaluation.fingerprint import studies_fingerprint
 
     return EvaluationManifest(
         location=location,
         examples_fingerprint=examples.fingerprint,
         data_fingerprint=examples.data_fingerprint,
         weights_sha256=model.weights_sha256,
+        test_fingerprint=studies_fingerprint(test.indices, test.labels, test.sha256),
+        calibration=calibration,
+        operating_points=tuple(
+            OperatingThreshold(name=point.name, rule=point.rule, threshold=point.threshold)
+            for point in found.operating_points
+        ),
         metrics=flat_metrics(found),
         roc=found.test.roc,
     )

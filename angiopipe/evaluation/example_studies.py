@@ -7,10 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from angiopipe import storage
 from angiopipe.evaluation.predictions import Predictions
+from angiopipe.evaluation.scoring import records
 from angiopipe.html.thumbnail import thumbnail
-from angiopipe.records.framing import read_records
 from angiopipe.records.manifest import ExamplesManifest
 from angiopipe.records.schema import ExampleRecord
 from angiopipe.study import LOCATIONS, VIEW_NAMES
@@ -101,14 +100,11 @@ def read_examples(
       ValueError: a study is not among the split's records.
     """
     wanted, found = set(indices), dict[str, ExampleRecord]()
-    for uri in examples.shard_uris(split):
-        if len(found) == len(wanted):
-            break
-        with storage.staged(uri) as path, path.open("rb") as file:
-            for payload in read_records(file, uri):
-                record = ExampleRecord.decode(payload, examples.shape)
-                if record.index in wanted:
-                    found[record.index] = record
+    for record in records(examples, split):
+        if record.index in wanted:
+            found[record.index] = record
+            if len(found) == len(wanted):
+                break
     if missing := sorted(wanted - set(found)):
         raise ValueError(f"{examples.location}: the {split} split has no study {', '.join(missing)}")
     return found

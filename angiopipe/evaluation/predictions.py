@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
 
-from angiopipe.study import ANEURYSM, INDEX, LABELS
+from angiopipe import models
+from angiopipe.records.manifest import Calibration
+from angiopipe.study import ANEURYSM, INDEX, LABELS, VIEW_NAMES
 
 
 @dataclass(frozen=True)
@@ -19,25 +22,35 @@ class Predictions:
       split: train, validation or test.
       indices: study ids.
       labels: (n, 22) uint8, in the order of `study.LABELS`.
-      probabilities: (n, 22) float; the locations are NaN for a model that predicts none.
+      logits: (n, 22) float32 as the model gives them; the locations are NaN for a model that predicts none.
+      present: (n, 8) uint8, 1 where the study has the view.
+      calibration: what turns logits into probabilities.
     """
 
     split: str
     indices: tuple[str, ...]
     labels: np.ndarray
-    probabilities: np.ndarray
+    logits: np.ndarray
+    present: np.ndarray
+    calibration: Calibration = Calibration()  # noqa: RUF009 (immutable)
 
     def __post_init__(self) -> None:
-        expected = (len(self.indices), len(LABELS))
-        for name, array in (("labels", self.labels), ("probabilities", self.probabilities)):
-            if array.shape != expected:
-                raise ValueError(f"{self.split} {name}: expected shape {expected}, got {array.shape}")
+        widths = {"labels": len(LABELS), "logits": len(LABELS), "present": len(VIEW_NAMES)}
+        for name, width in widths.items():
+            expected, got = (len(self.indices), width), getattr(self, name).shape
+            if got != expected:
+                raise ValueError(f"{self.split} {name}: expected shape {expected}, got {got}")
         faulty = [index for index, p in zip(self.indices, self.scores, strict=True) if not 0 <= p <= 1]
         if faulty:
             raise ValueError(
                 f"{self.split} study {', '.join(faulty)}: expected a probability of {ANEURYSM}, got none; "
                 "the model's weights are not finite: train again"
             )
+
+    @cached_property
+    def probabilities(self) -> np.ndarray:
+        """(n, 22) float32, calibrated; the locations are NaN for a model that predicts none."""
+        return models.probabilities(self.logits, self.calibration)
 
     @property
     def truth(self) -> np.ndarray:
@@ -51,7 +64,7 @@ class Predictions:
 
     @property
     def predicts_locations(self) -> bool:
-        return not np.isnan(self.probabilities[:, 1:]).any()
+        return not np.isnan(self.logits[:, 1:]).any()
 
     @property
     def positives(self) -> int:
@@ -59,13 +72,20 @@ class Predictions:
 
 
 def predictions_table(predictions: Sequence[Predictions]) -> pd.DataFrame:
-    """One row a study: Index, split, true_<label> and probability_<label> for all 22 labels."""
+    """One row a study, with the columns that `EvaluationManifest` names."""
     tables = []
     for part in predictions:
-        truth = pd.DataFrame(part.labels, columns=[f"true_{label}" for label in LABELS])
-        answers = pd.DataFrame(part.probabilities, columns=[f"probability_{label}" for label in LABELS])
-        names = pd.DataFrame({INDEX: part.indices, "split": part.split})
-        tables.append(pd.concat([names, truth, answers], axis=1))
+        kinds = {"true": part.labels, "probability": part.probabilities, "logit": part.logits}
+        columns = [
+            pd.DataFrame(values, columns=[f"{kind}_{label}" for label in LABELS])
+            for kind, values in kinds.items()
+        ]
+        missing = [
+            ",".join(name for name, there in zip(VIEW_NAMES, row, strict=True) if not there)
+            for row in part.present
+        ]
+        names = pd.DataFrame({INDEX: part.indices, "split": part.split, "missing_views": missing})
+        tables.append(pd.concat([names, *columns], axis=1))
     return pd.concat(tables, ignore_index=True)
 
 

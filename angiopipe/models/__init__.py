@@ -12,7 +12,7 @@ import numpy as np
 from angiopipe import storage
 from angiopipe.models import octoview, spatial_attention, vgg16
 from angiopipe.recipe import Octoview, SpatialAttention, Vgg16
-from angiopipe.records.manifest import ModelManifest
+from angiopipe.records.manifest import Calibration, ModelManifest
 from angiopipe.study import LABELS
 
 
@@ -65,16 +65,21 @@ def evidence(model: keras.Model) -> keras.Model | None:
     return octoview.evidence(model) if model.name == "octoview" else None
 
 
-def probabilities(logits: np.ndarray) -> np.ndarray:
-    """The sigmoids of logits.
+def probabilities(logits: np.ndarray, calibration: Calibration | None = None) -> np.ndarray:
+    """The sigmoids of logits, each divided by its temperature.
 
     Args:
       logits: (studies, 1) or (studies, 22).
+      calibration: the temperatures, as evaluation fitted them; None takes the logits as they are.
 
     Returns:
       (studies, 22) float32 in the order of `study.LABELS`; NaN where the model has no output.
     """
     result = np.full((len(logits), len(LABELS)), np.nan, np.float32)
-    exponentials = np.exp(-np.abs(logits.astype(np.float64)))
-    result[:, : logits.shape[1]] = np.where(logits >= 0, 1, exponentials) / (1 + exponentials)
+    calibration = calibration or Calibration()
+    temperatures = np.full(logits.shape[1], calibration.locations)
+    temperatures[0] = calibration.aneurysm
+    scaled = logits.astype(np.float64) / temperatures
+    exponentials = np.exp(-np.abs(scaled))
+    result[:, : logits.shape[1]] = np.where(scaled >= 0, 1, exponentials) / (1 + exponentials)
     return result

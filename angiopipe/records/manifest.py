@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Literal, Self
 
-from pydantic import ValidationError
+from pydantic import Field, PositiveFloat, ValidationError
 
-from angiopipe import storage
+from angiopipe import defaults, storage
 from angiopipe.recipe import Fields, Recipe
 
 MANIFEST_NAME = "manifest.json"
@@ -173,13 +173,51 @@ class ModelManifest(Manifest):
         return storage.join(self.location, "history.csv")
 
 
+class Calibration(Fields):
+    """Temperatures that logits are divided by before the sigmoid, fitted on validation studies; 1 changes nothing.
+
+    They keep the order of the studies, so no ranking changes, only how far a probability may be believed.
+
+    Attributes:
+      aneurysm: of the logit of `Aneurysm`.
+      locations: of the logits of all locations together, as single ones are too rare to fit.
+
+    Source: Guo et al. 2017, "On calibration of modern neural networks".
+    """
+
+    aneurysm: PositiveFloat = 1.0
+    locations: PositiveFloat = 1.0
+
+
+class OperatingThreshold(Fields):
+    """A threshold chosen on validation studies.
+
+    Attributes:
+      name: one of `evaluation.operating_points.RULES`, part of the metrics' names.
+      rule: how the threshold was chosen, for a reader.
+      threshold: a study is called positive from this calibrated probability of `Aneurysm` on.
+    """
+
+    name: str
+    rule: str
+    threshold: float = Field(ge=0, le=1)
+
+
 class EvaluationManifest(Manifest):
-    """What evaluation found: `location` holds `predictions.csv` and `report.html`.
+    """What evaluation found: `location` holds `predictions.csv`, `report.html` and the model card.
+
+    `predictions.csv` has a row for each validation and test study: `Index`, `split`, and for each of
+    the 22 labels `true_<label>`, `probability_<label>` (calibrated) and `logit_<label>` (as the model
+    gives it), empty where the model predicts no location; `missing_views` names those absent.
 
     Attributes:
       location: URI of the folder.
       examples_fingerprint, data_fingerprint: what it was evaluated on.
       weights_sha256: of the model's weights, so that figures cannot be credited to another model.
+      test_fingerprint: names the test studies by Index, labels and the content of their views before
+        preprocessing; the same for every recipe, order and cut into shards.
+      calibration: what the probabilities are made with; the predictor must use it too.
+      operating_points: thresholds on the calibrated probability, chosen on validation.
       metrics: flat name to value, as MLflow and Kubeflow show them; no NaN.
       roc: false positive rate, true positive rate and threshold of each point of the test ROC.
     """
@@ -189,6 +227,9 @@ class EvaluationManifest(Manifest):
     examples_fingerprint: str
     data_fingerprint: str
     weights_sha256: str
+    test_fingerprint: str
+    calibration: Calibration
+    operating_points: tuple[OperatingThreshold, ...]
     metrics: dict[str, float]
     roc: tuple[tuple[float, float, float], ...]
 
@@ -199,3 +240,23 @@ class EvaluationManifest(Manifest):
     @property
     def report_uri(self) -> str:
         return storage.join(self.location, "report.html")
+
+    @property
+    def card_uri(self) -> str:
+        return storage.join(self.location, "card.md")
+
+    @property
+    def card_page_uri(self) -> str:
+        return storage.join(self.location, "card.html")
+
+    def operating_point(self, name: str = defaults.OPERATING_POINT) -> OperatingThreshold:
+        """The operating point of a name.
+
+        Raises:
+          ValueError: there is no such operating point.
+        """
+        for point in self.operating_points:
+            if point.name == name:
+                return point
+        known = ", ".join(point.name for point in self.operating_points)
+        raise ValueError(f"operating point {name!r}: expected one of {known}")

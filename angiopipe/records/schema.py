@@ -3,8 +3,9 @@
 Features of a study: `index`, `labels` (22 bytes, 0 or 1), `split`, and eight entries each, in view
 order, of `views` (encoded bytes without metadata), `sha256` (of these), `original_sha256` (of the
 file they came from) and `height`, `width` (pixels); all empty or 0 where a view is absent.
-Features of an example: `index`, `labels` (22 bytes), `present` (8 bytes, 1 where the view exists)
-and `views` (views x rows x columns x channels bytes): a reshape is all the decoding there is.
+Features of an example: `index`, `labels` (22 bytes), `present` (8 bytes, 1 where the view exists),
+`views` (views x rows x columns x channels bytes): a reshape is all the decoding there is, and what
+the views were before preprocessing, `sha256`, `height` and `width`, as in the study.
 """
 
 from __future__ import annotations
@@ -75,12 +76,16 @@ class ExampleRecord:
       labels: (22,) uint8, in the order of `study.LABELS`.
       present: (8,) uint8, 1 where the view exists.
       views: (8, rows, columns, channels) uint8; zeros where a view is absent.
+      sha256: of each view in the study it was made from, whatever the recipe; empty where absent.
+      sizes: (rows, columns) of each view there, pixels; 0 where absent.
     """
 
     index: str
     labels: np.ndarray
     present: np.ndarray
     views: np.ndarray
+    sha256: tuple[str, ...]
+    sizes: tuple[tuple[int, int], ...]
 
     def encode(self) -> bytes:
         return encode_example(
@@ -89,6 +94,9 @@ class ExampleRecord:
                 "labels": [np.asarray(self.labels, np.uint8).tobytes()],
                 "present": [np.asarray(self.present, np.uint8).tobytes()],
                 "views": [np.ascontiguousarray(self.views, np.uint8).tobytes()],
+                "sha256": [digest.encode() for digest in self.sha256],
+                "height": [rows for rows, _ in self.sizes],
+                "width": [columns for _, columns in self.sizes],
             }
         )
 
@@ -100,4 +108,6 @@ class ExampleRecord:
             labels=np.frombuffer(features["labels"][0], np.uint8),
             present=np.frombuffer(features["present"][0], np.uint8),
             views=np.frombuffer(features["views"][0], np.uint8).reshape(shape),
+            sha256=tuple(digest.decode() for digest in features["sha256"]),
+            sizes=tuple(zip(features["height"], features["width"], strict=True)),
         )

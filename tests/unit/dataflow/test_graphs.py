@@ -107,7 +107,7 @@ def test_examples_equal_the_direct_computation(line, recipe):
             (StudyRecord.decode(s), ExampleRecord.decode(e, fields.shape)) for s, e in pairs
         ):
             views, present = preprocess_study(study.views, fields)
-            assert example.index == study.index
+            assert (example.index, example.sha256, example.sizes) == (study.index, study.sha256, study.sizes)
             np.testing.assert_array_equal(example.views, views)
             np.testing.assert_array_equal(example.present, present)
             np.testing.assert_array_equal(example.labels, study.labels)

@@ -35,11 +35,11 @@ def predicted() -> Callable[..., Predictions]:
     def make(split: str, studies: int, locations: bool = True) -> Predictions:
         rng = np.random.default_rng(len(split))
         labels = random_labels(rng, studies)
-        logits = rng.normal(0, 1, labels.shape) + 1.5 * labels
-        probabilities = (1 / (1 + np.exp(-logits))).astype(np.float32)
+        logits = (rng.normal(0, 1, labels.shape) + 1.5 * labels).astype(np.float32)
         if not locations:
-            probabilities[:, 1:] = np.nan
-        return Predictions(split, tuple(f"S{row}" for row in range(studies)), labels, probabilities)
+            logits[:, 1:] = np.nan
+        present = np.ones((studies, len(VIEWS)), np.uint8)
+        return Predictions(split, tuple(f"S{row}" for row in range(studies)), labels, logits, present)
 
     return make
 
@@ -85,7 +85,9 @@ def _write_shard(path: Path, split: str, studies: int, shape: tuple[int, int, in
             present = np.ones(len(VIEWS), np.uint8)
             present[5] = index != "test-17-3"
             views = rng.integers(0, 256, shape, np.uint8) * present[:, None, None, None]
-            write_record(file, ExampleRecord(index, labels, present, views).encode())
+            sha256 = tuple(f"{index}/{view}" if there else "" for view, there in enumerate(present))
+            sizes = tuple((40 * there, 30 * there) for there in present.tolist())
+            write_record(file, ExampleRecord(index, labels, present, views, sha256, sizes).encode())
     return Shard(
         name=path.name, split=split, studies=studies, bytes=path.stat().st_size, sha256=file_sha256(path)
     )

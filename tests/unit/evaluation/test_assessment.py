@@ -84,11 +84,11 @@ def test_a_split_of_one_class_is_named_with_the_remedy(predicted: Predicted, spl
 def test_the_table_says_what_the_metrics_say(predicted: Predicted) -> None:
     test = predicted("test", 90)
     table = predictions_table((predicted("validation", 60), test))
-    names = [f"{kind}_{label}" for kind in ("true", "probability") for label in LABELS]
-    assert list(table.columns) == ["Index", "split", *names]
+    names = [f"{kind}_{label}" for kind in ("true", "probability", "logit") for label in LABELS]
+    assert list(table.columns) == ["Index", "split", "missing_views", *names]
     lines = table_csv(table).splitlines()
     assert len(lines) == 151
-    written = np.array([line.split(",")[24:] for line in lines[61:]], np.float32)
+    written = np.array([line.split(",")[25:47] for line in lines[61:]], np.float32)
     assert np.array_equal(written, test.probabilities)
 
 
@@ -101,7 +101,7 @@ def test_predictions_must_fit_and_be_probabilities(predicted: Predicted) -> None
     test = predicted("test", 4)
     with pytest.raises(ValueError, match=r"test labels: expected shape \(4, 22\), got \(3, 22\)"):
         replace(test, labels=test.labels[:3])
-    broken = test.probabilities.copy()
+    broken = test.logits.copy()
     broken[2, 0] = np.nan
     with pytest.raises(ValueError, match="test study S2: expected a probability of Aneurysm"):
-        replace(test, probabilities=broken)
+        replace(test, logits=broken)

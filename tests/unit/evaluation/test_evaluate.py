@@ -65,11 +65,17 @@ def _check_table(table: pd.DataFrame, found: EvaluationManifest, arguments: Mani
     indices, labels, logits = predict(models.load(model), examples, "test", 33)
     assert test.Index.tolist() == indices
     assert np.array_equal(test.filter(like="true_"), labels)
-    np.testing.assert_allclose(test.filter(like="probability_"), models.probabilities(logits), rtol=1e-4)
+    np.testing.assert_allclose(
+        test.filter(like="probability_"), models.probabilities(logits, found.calibration), rtol=1e-4
+    )
+    outputs = logits.shape[1]
+    np.testing.assert_allclose(test.filter(like="logit_").iloc[:, :outputs], logits, rtol=1e-4)
+    assert outputs == 1 or found.calibration.locations != 1
+    assert test.set_index("Index").missing_views.dropna().to_dict() == {"test-17-3": "RI-B"}
     assert found.metrics["test_auroc"] == pytest.approx(
         roc_auc_score(test.true_Aneurysm, test.probability_Aneurysm)
     )
-    called = test.probability_Aneurysm >= found.metrics["youden_threshold"]
+    called = test.probability_Aneurysm >= found.operating_point("youden").threshold
     assert found.metrics["youden_sensitivity"] == called[test.true_Aneurysm == 1].mean()
 
 

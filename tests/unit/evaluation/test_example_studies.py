@@ -6,6 +6,7 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 import pytest
+from scipy.special import logit
 
 from angiopipe.evaluation.example_studies import choose, illustrate, read_examples
 from angiopipe.evaluation.predictions import Predictions
@@ -16,9 +17,10 @@ from angiopipe.study import VIEW_NAMES
 def scored(truth: list[int], scores: list[float]) -> Predictions:
     labels = np.zeros((len(truth), 22), np.uint8)
     labels[:, 0] = labels[:, 19] = truth
-    probabilities = np.full(labels.shape, 0.1, np.float32)
-    probabilities[:, 0] = scores
-    return Predictions("test", tuple(f"test-17-{row}" for row in range(len(truth))), labels, probabilities)
+    logits = np.full(labels.shape, logit(0.1), np.float32)
+    logits[:, 0] = logit(scores)
+    indices = tuple(f"test-17-{row}" for row in range(len(truth)))
+    return Predictions("test", indices, labels, logits, np.ones((len(truth), 8), np.uint8))
 
 
 def test_groups_hold_the_surest_first() -> None:

@@ -63,7 +63,8 @@ def evaluated(
         locations = name == "octoview"
         validation, test = (change(predicted(s, n, locations)) for s, n in (("validation", 40), ("test", 60)))
         found = assess(validation, test)
-        record = ExampleRecord("", test.labels[0], np.ones(8, np.uint8), np.zeros((8, 32, 32, 1), np.uint8))
+        views = np.zeros((8, 32, 32, 1), np.uint8)
+        record = ExampleRecord("", test.labels[0], np.ones(8, np.uint8), views, ("",) * 8, ((32, 32),) * 8)
         groups = choose(test, found.operating_points[0].threshold)
         studies = [(group, [illustrate(test, row, record) for row in group.rows]) for group in groups]
         return Evaluated(examples_of(name), trained(name), validation, test, found, studies)
@@ -72,9 +73,9 @@ def evaluated(
 
 
 def separated(part: Predictions) -> Predictions:
-    probabilities = part.probabilities.copy()
-    probabilities[:, 0] = 0.1 + 0.8 * part.truth
-    return replace(part, probabilities=probabilities)
+    logits = part.logits.copy()
+    logits[:, 0] = 4.0 * part.truth - 2
+    return replace(part, logits=logits)
 
 
 def test_the_report_holds_the_figures(evaluated: Callable[..., Evaluated]) -> None:
@@ -130,7 +131,7 @@ def test_a_faultless_model_is_said_to_have_made_no_error(evaluated: Callable[...
 
 def test_a_model_no_better_than_chance_is_called_so(evaluated: Callable[..., Evaluated]) -> None:
     def shuffled(part: Predictions) -> Predictions:
-        return replace(part, probabilities=np.roll(part.probabilities, 1, axis=0))
+        return replace(part, logits=np.roll(part.logits, 1, axis=0))
 
     assert "ranks these studies worse than chance" in render(evaluated("octoview", shuffled))
 

@@ -9,6 +9,7 @@ import pytest
 from angiopipe import models
 from angiopipe.models.anatomy import visibility
 from angiopipe.recipe import load_recipe
+from angiopipe.records.manifest import Calibration
 from angiopipe.study import LABELS, LOCATIONS, MIRRORED_LABELS, MIRRORED_VIEWS, VIEW_NAMES
 
 TINY = {
@@ -172,3 +173,11 @@ def test_probabilities_of_one_and_of_all_logits():
     assert found[:, 0].tolist() == [0.5, 0.0]
     assert np.isnan(found[:, 1:]).all()
     assert models.probabilities(np.full((1, 22), 800, np.float32)).tolist() == [[1.0] * 22]
+
+
+def test_a_temperature_divides_its_own_logits():
+    logits = np.linspace(-6, 6, 44, dtype=np.float32).reshape(2, 22)
+    found = models.probabilities(logits, Calibration(aneurysm=2.0, locations=0.5))
+    np.testing.assert_array_equal(found[:, 0], models.probabilities(logits / 2)[:, 0])
+    np.testing.assert_array_equal(found[:, 1:], models.probabilities(logits * 2)[:, 1:])
+    assert np.array_equal(models.probabilities(logits, Calibration()), models.probabilities(logits))

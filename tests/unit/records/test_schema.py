@@ -39,9 +39,14 @@ def test_a_study_survives_its_record():
 def test_an_example_is_decoded_by_a_reshape():
     rng = np.random.default_rng(0)
     example = ExampleRecord(
-        "7", np.ones(22, np.uint8), np.ones(8, np.uint8), rng.integers(0, 256, (8, 5, 5, 3), np.uint8)
+        "7",
+        np.ones(22, np.uint8),
+        np.ones(8, np.uint8),
+        rng.integers(0, 256, (8, 5, 5, 3), np.uint8),
+        sha256=(*("ab",) * 7, ""),
+        sizes=(*((720, 700),) * 7, (0, 0)),
     )
     read = ExampleRecord.decode(example.encode(), (8, 5, 5, 3))
     np.testing.assert_array_equal(read.views, example.views)
-    assert read.index == "7"
+    assert (read.index, read.sha256, read.sizes) == ("7", example.sha256, example.sizes)
     assert example.encode() == example.encode()

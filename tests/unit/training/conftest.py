@@ -75,7 +75,9 @@ def _write_shard(
     path = folder / f"{split}-{number:05d}.tfrecord"
     with path.open("wb") as file:
         for i, study_views, study_labels in zip(studies, views, labels, strict=True):
-            record = ExampleRecord(f"{split}-{i}", study_labels, np.ones(8, np.uint8), study_views)
+            record = ExampleRecord(
+                f"{split}-{i}", study_labels, np.ones(8, np.uint8), study_views, ("ab",) * 8, ((9, 9),) * 8
+            )
             write_record(file, record.encode())
     return Shard(
         name=path.name, split=split, studies=len(studies), bytes=path.stat().st_size, sha256=file_sha256(path)
