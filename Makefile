@@ -4,14 +4,13 @@ LOCK := requirements/dev.lock
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-TFIO_LOCK := requirements/tfio-tests.lock
+TFIO_LOCK := requirements/tfio.lock
 TFIO_VENV := .venv-tfio
 TFIO_BIN := $(TFIO_VENV)/bin
 TFIO_READY := $(TFIO_VENV)/.ready
 DATA ?= data
 RECIPE ?= octoview
 OVERRIDES ?=
-SETS ?= base train tfio
 FLINK_JAR := infra/flink/target/beam-flink.jar
 
 DEMO := $(DATA)/demo
@@ -24,7 +23,7 @@ DEMO_OVERRIDES ?= preprocessing.size=128 training.epochs=8
 unexport PYTHONDONTWRITEBYTECODE
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: help setup demo demo-cohort run check format test test-tfio test-flink images test-docker lock clean
+.PHONY: help setup demo demo-cohort run check format test test-serving test-tfio lock clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -52,19 +51,21 @@ run: $(READY) ## the training pipeline on your data: IMAGES=<dir or URI> LABELS=
 	@$(BIN)/python -m pipelines run training --images "$(IMAGES)" --labels "$(LABELS)" \
 		--data-root "$(DATA)" --recipe "$(RECIPE)" --overrides $(OVERRIDES) $(ARGS)
 
-check: $(READY) ## lint, types, import contracts, known vulnerabilities
+check: $(READY) ## lint, types and import contracts
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
-	@$(BIN)/python requirements/scan $(LOCK) requirements/train-gpu.lock requirements/tfio.lock
 
 format: $(READY) ## format the code
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
 test: $(READY) ## all tests that need no Docker, JVM, browser or GPU
-	@$(BIN)/pytest -n 2 --dist loadfile -m "not docker and not chromium and not jvm"
+	@$(BIN)/pytest -n 2 --dist loadfile -m "not docker and not chromium and not jvm and not serving"
+
+test-serving: $(READY) ## the registered model in a fresh environment (2 GB, from the network) and behind a real server
+	@$(BIN)/pytest -m serving
 
 test-tfio: $(TFIO_READY) ## the audit through tensorflow-io from a real S3 server, DICOM included; its own environment
 	@$(TFIO_BIN)/pytest --confcutdir=tests/tfio tests/tfio
@@ -85,24 +86,12 @@ $(FLINK_JAR): infra/flink/pom.xml
 	@mvn --quiet --batch-mode --file $< package
 	@touch $@
 
-images: ## build the container images and print their sizes: [SETS="base train tfio train-gpu" PYTHON_IMAGE= BUILD_ARGS=]
-	@docker/build $(SETS)
-
-test-docker: $(READY) images ## the training pipeline in the images, compared with processes; needs a Docker engine
-	@$(BIN)/pytest -m docker tests/integration/test_images.py
-
 RESOLVE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header --no-annotate
-RESOLVE_IMAGE = $(RESOLVE) --constraint $(LOCK) setup.py --extra kfp --extra object-stores
 
-lock: $(READY) ## resolve the lock files again from setup.py and requirements/*.in
+lock: $(READY) ## resolve the lock files again from setup.py and requirements/tfio.in
 	@$(RESOLVE) setup.py --extra jpeg-lossless --extra kfp --extra object-stores --extra train --extra dev --output-file $(LOCK)
-	@$(RESOLVE_IMAGE) --output-file requirements/base.lock
-	@$(RESOLVE_IMAGE) --extra train --output-file requirements/train.lock
-	@$(RESOLVE_IMAGE) --extra train-gpu --output-file requirements/train-gpu.lock
-	@$(RESOLVE) --constraint $(LOCK) requirements/build.in --output-file requirements/build.lock
-	@$(RESOLVE) requirements/tfio-tests.in --output-file $(TFIO_LOCK)
-	@$(RESOLVE) --constraint $(TFIO_LOCK) requirements/tfio.in --output-file requirements/tfio.lock
+	@$(RESOLVE) requirements/tfio.in --output-file $(TFIO_LOCK)
 
 clean: ## remove the environment and all that was made from it; data stays
 	@rm -rf $(VENV) $(TFIO_VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

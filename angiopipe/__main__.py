@@ -19,6 +19,7 @@ COMMANDS = {
     "train": "angiopipe.training.train",
     "evaluate": "angiopipe.evaluation.evaluate",
     "register": "angiopipe.registry.register",
+    "score": "angiopipe.registry.score",
 }
 """Each command's module, which has a function of the command's name. Only the one called is imported."""
 

@@ -7,6 +7,7 @@ VALIDATION_SHARE = 0.15
 TEST_SHARE = 0.2
 
 MODEL_NAME = "aneurysm-detector"
+CHAMPION = "champion"
 EXPERIMENT = "angiopipe"
 
 QUARANTINE_SHARE = 0.01

@@ -14,7 +14,7 @@ from typing import Any
 
 import tyro
 
-PIPELINES = {"training": "pipelines.training"}
+PIPELINES = {"training": "pipelines.training", "scoring": "pipelines.scoring"}
 """Each pipeline's module, which has a graph of the pipeline's name."""
 
 
@@ -44,12 +44,12 @@ def run_pipeline(pipeline: str, arguments: Sequence[str]) -> None:
     )
     data_root = Path(parameters["data_root"]).absolute()
     started = time.time()
-    registration = _run_locally(pipeline, {**parameters, "data_root": str(data_root)}, data_root, started)
-    print(_summary(json.loads(Path(registration).read_text()), time.time() - started))
+    made = _run_locally(pipeline, {**parameters, "data_root": str(data_root)}, data_root, started)
+    print(_summary(json.loads(Path(made).read_text()), time.time() - started))
 
 
 def _run_locally(pipeline: str, parameters: dict[str, Any], data_root: Path, started: float) -> str:
-    """Runs the graph and returns the path of the registration it ends with."""
+    """Runs the graph and returns the path of the manifest it ends with."""
     from kfp import local
 
     from pipelines.terminal import executor_lines_hidden
@@ -90,18 +90,30 @@ def _failure(data_root: Path, started: float) -> str:
     return ""
 
 
-def _summary(registration: dict[str, Any], seconds: float) -> str:
+def _summary(made: dict[str, Any], seconds: float) -> str:
+    told = _scored(made) if made["kind"] == "predictions" else _registered(made)
+    return f"\n{told}\nfinished     in {seconds:.0f} s".replace(f"{Path.cwd()}/", "")
+
+
+def _scored(predictions: dict[str, Any]) -> str:
+    studies = sum(shard["studies"] for shard in predictions["shards"])
+    return f"""\
+scored       {studies} studies ({predictions["quarantined"]} left out), data {predictions["data_fingerprint"]}
+model        {predictions["model_name"]}, version {predictions["model_version"]}
+answers      {predictions["output_uri"]}
+with sources {predictions["predictions_uri"]}"""
+
+
+def _registered(registration: dict[str, Any]) -> str:
     metrics = registration["metrics"]
     mlflow = os.path.relpath(Path(sys.executable).with_name("mlflow"))
-    summary = f"""
+    return f"""\
 test AUROC   {metrics["test_auroc"]:.3f} (95 % interval {metrics["test_auroc_low"]:.3f} to \
 {metrics["test_auroc_high"]:.3f}, {metrics["test_studies"]:.0f} studies)
 registered   {registration["model_name"]}, version {registration["version"]}, \
 alias {", ".join(registration["aliases"])}
 report       {registration["report_uri"]}
-MLflow UI    {mlflow} ui --backend-store-uri {registration["tracking_uri"]}
-finished     in {seconds:.0f} s"""
-    return summary.replace(f"{Path.cwd()}/", "")
+MLflow UI    {mlflow} ui --backend-store-uri {registration["tracking_uri"]}"""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

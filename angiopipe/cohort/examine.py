@@ -83,9 +83,8 @@ def examine(content: bytes, name: str, frame: int | None = None) -> ImageFacts:
         raise ImageFault("an image", "an empty file", "copy it again from its source")
     format_, mode = "DICOM", "L"
     if not dicom.is_dicom(content):
-        format_, mode, size = _header(content)
+        format_, mode = refuse_unsafe(content)
         _refuse_extension(name, format_)
-        _refuse_size(*size)
     cleaned, view = _pixels(content, frame)
     _refuse_size(view.shape[1], view.shape[0])
     return ImageFacts(
@@ -112,6 +111,20 @@ def _pixels(content: bytes, frame: int | None) -> tuple[Clean, np.ndarray]:
         raise ImageFault(
             told["expected"], told["found"], told["remedy"] or "copy it again from its source"
         ) from None
+
+
+def refuse_unsafe(content: bytes) -> tuple[str, str]:
+    """Refuses what is no JPEG, PNG or TIFF of a size that may be decoded; decodes no pixel.
+
+    Returns:
+      The image's format, and Pillow's name of its pixel type.
+
+    Raises:
+      ImageFault: it is none, or has too few or too many pixels.
+    """
+    format_, mode, size = _header(content)
+    _refuse_size(*size)
+    return format_, mode
 
 
 def _header(content: bytes) -> tuple[str, str, tuple[int, int]]:

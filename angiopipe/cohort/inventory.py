@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from angiopipe import storage
 from angiopipe.cohort.examine import EXTENSIONS, ImageFacts, ImageFault, examine
+from angiopipe.cohort.image_manifest import read_image_manifest
 from angiopipe.faults import Fault
 from angiopipe.study import INDEX, VIEW_NAMES
 
@@ -45,6 +46,18 @@ class ImageFile:
     uri: str | None
     frame: int | None
     line: int
+
+
+def image_files(images: str, studies: pd.DataFrame) -> list[ImageFile]:
+    """Eight images a study, from a folder or an image manifest.
+
+    Args:
+      images: URI of the folder, or of the manifest's CSV.
+      studies: `Index` and `line` of the studies wanted.
+    """
+    if images.lower().endswith(".csv"):
+        return listed_images(read_image_manifest(images), studies)
+    return find_images(images, studies)
 
 
 def find_images(images: str, labels: pd.DataFrame) -> list[ImageFile]:

@@ -47,7 +47,7 @@ def read_labels(uri: str) -> tuple[pd.DataFrame, list[Fault]]:
 
 def _read_table(uri: str) -> pd.DataFrame:
     """All cells as text without surrounding blanks, and each row's line; blank lines are passed over."""
-    rows = [[cell.strip() for cell in row] for row in csv.reader(io.StringIO(_text(uri)))]
+    rows = [[cell.strip() for cell in row] for row in csv.reader(io.StringIO(decoded_text(uri)))]
     lines = [(number, row) for number, row in enumerate(rows, 1) if any(row)]
     if not lines:
         raise FaultyStudies(f"{uri}: expected the header {HEADER}, found an empty file", [])
@@ -63,7 +63,12 @@ def _read_table(uri: str) -> pd.DataFrame:
     return table
 
 
-def _text(uri: str) -> str:
+def decoded_text(uri: str) -> str:
+    """A CSV's text, in whichever of `ENCODINGS` it is.
+
+    Raises:
+      FaultyStudies: it is in none of them.
+    """
     content = storage.read_bytes(uri)
     for encoding in ENCODINGS:
         try:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import importlib
 import io
 import logging
+import threading
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Literal
 
 import pandas as pd
@@ -14,13 +14,12 @@ import pandas as pd
 from angiopipe import defaults, storage
 from angiopipe.cohort import inventory
 from angiopipe.cohort.fingerprint import data_fingerprint
-from angiopipe.cohort.image_manifest import read_image_manifest
-from angiopipe.cohort.inventory import ImageFile
 from angiopipe.cohort.labels import read_labels
 from angiopipe.cohort.leaks import refuse_leaks
+from angiopipe.cohort.quarantine import without_faulty
 from angiopipe.cohort.splits import SplitSettings, stable_splits
 from angiopipe.cohort.statistics import Statistics, statistics_of
-from angiopipe.faults import Fault, FaultyStudies, fault_table
+from angiopipe.faults import fault_table
 from angiopipe.records.manifest import InventoryManifest
 from angiopipe.step import run_folder, step
 from angiopipe.study import ANEURYSM, INDEX, VIEW_NAMES
@@ -82,14 +81,15 @@ def validate(
     location = storage.join(run_folder(data_root, run_id), "inventory")
     table, found = read_labels(labels)
     total = len(table) + len({fault.study for fault in found})
-    files = _files(images, table)
+    files = inventory.image_files(images, table)
     # A second to import, and needed last: it loads while the first images are read.
-    with ThreadPoolExecutor(1) as importing:
-        importing.submit(importlib.import_module, "iterstrat.ml_stratifiers")
-        views, more = inventory.take_inventory(files, allow_missing)
+    threading.Thread(target=importlib.import_module, args=("iterstrat.ml_stratifiers",)).start()
+    views, more = inventory.take_inventory(files, allow_missing)
     found += more
     _write_all(fault_table(found).to_csv(index=False), [storage.join(location, "faults.csv"), faults])
-    table = _without_faulty(table, found, total, labels, on_fault, quarantine_share)
+    table = without_faulty(
+        table, found, total, labels, on_fault, quarantine_share, undone="nothing was ingested"
+    )
     views = views[views[INDEX].isin(table[INDEX])]
     table = table.merge(
         stable_splits(table, settings, storage.join(storage.absolute(data_root), "splits")), on=INDEX
@@ -111,12 +111,6 @@ def validate(
     manifest.write(out)
     _tell(manifest)
     return manifest
-
-
-def _files(images: str, table: pd.DataFrame) -> list[ImageFile]:
-    if images.lower().endswith(".csv"):
-        return inventory.listed_images(read_image_manifest(images), table)
-    return inventory.find_images(images, table)
 
 
 def _publish_page(
@@ -143,23 +137,6 @@ def _publish_page(
 def _write_all(content: str, uris: Sequence[str]) -> None:
     for uri in filter(None, uris):
         storage.write_text(uri, content)
-
-
-def _without_faulty(
-    table: pd.DataFrame, faults: Sequence[Fault], total: int, labels: str, on_fault: str, share: float
-) -> pd.DataFrame:
-    """The studies without a fault, if there are none or the others may be left out.
-
-    Raises:
-      FaultyStudies: faults must stop the run, or too many studies have one.
-    """
-    faulty = {fault.study for fault in faults}
-    if not faults or (on_fault == "quarantine" and len(faulty) <= share * total):
-        return table[~table[INDEX].isin(faulty)]
-    summary = f"{labels}: {len(faults)} faults in {len(faulty)} of {total} studies"
-    if on_fault == "quarantine":
-        summary += f", more than the share of {share:.1%} that may be left out"
-    raise FaultyStudies(f"{summary}; nothing was ingested:", faults)
 
 
 def _write_parquet(table: pd.DataFrame, uri: str) -> None:

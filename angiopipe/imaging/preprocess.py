@@ -33,12 +33,27 @@ def preprocess_study(views: Sequence[bytes], settings: Preprocessing) -> tuple[n
     Raises:
       ValueError: a view cannot be decoded.
     """
-    transform = _transform(settings)
     result = np.zeros(settings.shape, np.uint8)
     present = np.array([bool(view) for view in views], np.uint8)
     for position in np.flatnonzero(present).tolist():
-        result[position] = transform(decode.decode(views[position]), settings)
+        result[position] = preprocess_view(views[position], settings)
     return result, present
+
+
+def preprocess_view(encoded: bytes, settings: Preprocessing) -> np.ndarray:
+    """Decodes and transforms one view.
+
+    Args:
+      encoded: an image as ingest stores it.
+      settings: a recipe's preprocessing.
+
+    Returns:
+      (size, size, channels) uint8.
+
+    Raises:
+      ValueError: the view cannot be decoded.
+    """
+    return _transform(settings)(decode.decode(encoded), settings)
 
 
 def preprocessing_version(settings: Preprocessing) -> str:

@@ -7,34 +7,65 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from mlflow.models import ModelSignature
-from mlflow.types import ColSpec, Schema
+from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
+from mlflow.types.schema import AnyType
 
 import angiopipe
-from angiopipe import storage
-from angiopipe.records.manifest import MANIFEST_NAME, ModelManifest
-from angiopipe.study import LABELS, VIEW_NAMES
+from angiopipe import defaults, storage
+from angiopipe.records.manifest import MANIFEST_NAME, EvaluationManifest, ModelManifest
+from angiopipe.study import ANEURYSM, LABELS, VIEW_NAMES
 
 PREDICTOR_FILE = Path(__file__).with_name("predictor.py")
 CODE_FOLDER = Path(angiopipe.__file__).parent
 
+EVALUATION_NAME = "evaluation.json"
+"""The evaluation's manifest in the package: its calibration and operating points decide."""
+
+PREPROCESSING_NAME = "preprocessing_version"
+"""What the model's preprocessing was when it was packaged: its fields, its code, OpenCV."""
+
 _REQUIRED = (
-    "fsspec", "google-crc32c", "keras", "mlflow", "numpy", "opencv-python-headless", "pandas", "protobuf",
-    "pydantic", "scikit-learn", "tqdm",
+    "fsspec", "google-crc32c", "keras", "mlflow", "numpy", "opencv-python-headless", "pandas", "pillow",
+    "protobuf", "pydantic", "pydicom", "pylibjpeg", "pylibjpeg-openjpeg", "tqdm",
 )  # fmt: skip
 _TENSORFLOWS = ("tensorflow", "tensorflow-cpu")
 
 
 def signature() -> ModelSignature:
-    """Eight optional binary columns in, 22 probabilities and the names of absent views out.
+    """Eight optional columns in; 22 probabilities, the decision and the names of absent views out.
 
-    A path or URI passes as a string in a binary column.
+    A column holds bytes, a path or a URI, or nothing. MLflow's `binary` would be narrower, but its
+    server answers a null in such a column with a Python error, and a null is an absent view.
     """
-    inputs = Schema([ColSpec("binary", view, required=False) for view in VIEW_NAMES])
-    outputs = Schema([*(ColSpec("float", label) for label in LABELS), ColSpec("string", "missing_views")])
-    return ModelSignature(inputs=inputs, outputs=outputs)
+    inputs = Schema([ColSpec(AnyType(), view, required=False) for view in VIEW_NAMES])
+    outputs = Schema(
+        [
+            *(ColSpec("float", label, required=label == ANEURYSM) for label in LABELS),
+            ColSpec("long", "decision"),
+            ColSpec("string", "operating_point"),
+            ColSpec("string", "missing_views"),
+        ]
+    )
+    params = ParamSchema([ParamSpec("operating_point", DataType.string, defaults.OPERATING_POINT)])
+    return ModelSignature(inputs=inputs, outputs=outputs, params=params)
+
+
+@contextmanager
+def contents(model: ModelManifest, evaluation: EvaluationManifest) -> Iterator[dict[str, Any]]:
+    """The arguments of MLflow's `log_model` and `save_model`; the files they name stay for the block."""
+    with model_files(model, evaluation) as folder:
+        yield {
+            "python_model": str(PREDICTOR_FILE),
+            "artifacts": {"model": str(folder)},
+            "code_paths": [str(CODE_FOLDER)],
+            "signature": signature(),
+            "input_example": input_example(),
+            "pip_requirements": requirements(),
+        }
 
 
 def requirements() -> list[str]:
@@ -54,13 +85,17 @@ def input_example() -> pd.DataFrame:
 
 
 @contextmanager
-def model_files(model: ModelManifest) -> Iterator[Path]:
-    """A folder with the model's manifest and weights, as the predictor finds them."""
+def model_files(model: ModelManifest, evaluation: EvaluationManifest) -> Iterator[Path]:
+    """A folder with the model's manifest and weights, and what is known of it, as the predictor finds them."""
+    from angiopipe.imaging.preprocess import preprocessing_version
+
     with tempfile.TemporaryDirectory(prefix="angiopipe-") as name:
         folder = Path(name) / "model"
         folder.mkdir()
         (folder / Path(model.weights_uri).name).write_bytes(storage.read_bytes(model.weights_uri))
         model.write(str(folder / MANIFEST_NAME))
+        evaluation.write(str(folder / EVALUATION_NAME))
+        (folder / PREPROCESSING_NAME).write_text(preprocessing_version(model.recipe.preprocessing))
         yield folder
 
 

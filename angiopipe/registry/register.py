@@ -140,16 +140,8 @@ def _register_version(
 
     from angiopipe.registry import package
 
-    with package.model_files(trained) as folder:
-        logged = mlflow.pyfunc.log_model(
-            name="model",
-            python_model=str(package.PREDICTOR_FILE),
-            artifacts={"model": str(folder)},
-            code_paths=[str(package.CODE_FOLDER)],
-            signature=package.signature(),
-            input_example=package.input_example(),
-            pip_requirements=package.requirements(),
-        )
+    with package.contents(trained, evaluated) as contents:
+        logged = mlflow.pyfunc.log_model(name="model", **contents)
     version = mlflow.register_model(
         logged.model_uri,
         model_name,

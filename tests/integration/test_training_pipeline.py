@@ -116,10 +116,10 @@ def test_paths_count_as_images_and_absent_views_are_named(run, cohort):
 @pytest.mark.slow
 def test_studies_that_cannot_be_scored_are_all_named(run):
     rows = pd.DataFrame({"LI-A": [b"broken", None], "LI-B": [None, None]}, index=["s1", "s2"])
-    with pytest.raises(ValueError, match="2 of 2 studies cannot be scored") as caught:
+    with pytest.raises(ValueError, match="2 faults in 2 studies; nothing was scored") as caught:
         load(run, "champion").predict(rows)
-    assert "row s1: expected a readable JPEG, PNG or TIFF" in str(caught.value)
-    assert "row s2: expected at least one of LI-A" in str(caught.value)
+    assert "row s1, view LI-A: expected a JPEG, PNG, TIFF file" in str(caught.value)
+    assert "row s2, expected at least one of LI-A" in str(caught.value)
 
 
 @pytest.mark.slow
