@@ -4,13 +4,14 @@ LOCK := requirements/dev.lock
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-TFIO_LOCK := requirements/tfio.lock
+TFIO_LOCK := requirements/tfio-tests.lock
 TFIO_VENV := .venv-tfio
 TFIO_BIN := $(TFIO_VENV)/bin
 TFIO_READY := $(TFIO_VENV)/.ready
 DATA ?= data
 RECIPE ?= octoview
 OVERRIDES ?=
+SETS ?= base train tfio
 FLINK_JAR := infra/flink/target/beam-flink.jar
 
 DEMO := $(DATA)/demo
@@ -23,7 +24,7 @@ DEMO_OVERRIDES ?= preprocessing.size=128 training.epochs=8
 unexport PYTHONDONTWRITEBYTECODE
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: help setup demo demo-cohort run check format test test-serving test-tfio lock clean
+.PHONY: help setup demo demo-cohort run check format test test-serving test-tfio test-flink images test-docker lock clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -51,11 +52,12 @@ run: $(READY) ## the training pipeline on your data: IMAGES=<dir or URI> LABELS=
 	@$(BIN)/python -m pipelines run training --images "$(IMAGES)" --labels "$(LABELS)" \
 		--data-root "$(DATA)" --recipe "$(RECIPE)" --overrides $(OVERRIDES) $(ARGS)
 
-check: $(READY) ## lint, types and import contracts
+check: $(READY) ## lint, types, import contracts, known vulnerabilities
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+	@$(BIN)/python requirements/scan $(LOCK) requirements/train-gpu.lock requirements/tfio.lock
 
 format: $(READY) ## format the code
 	@$(BIN)/ruff check --fix .
@@ -86,12 +88,24 @@ $(FLINK_JAR): infra/flink/pom.xml
 	@mvn --quiet --batch-mode --file $< package
 	@touch $@
 
+images: ## build the container images and print their sizes: [SETS="base train tfio train-gpu" PYTHON_IMAGE= BUILD_ARGS=]
+	@docker/build $(SETS)
+
+test-docker: $(READY) images ## the training pipeline in the images, compared with processes; needs a Docker engine
+	@$(BIN)/pytest -m docker tests/integration/test_images.py
+
 RESOLVE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header --no-annotate
+RESOLVE_IMAGE = $(RESOLVE) --constraint $(LOCK) setup.py --extra kfp --extra object-stores
 
-lock: $(READY) ## resolve the lock files again from setup.py and requirements/tfio.in
+lock: $(READY) ## resolve the lock files again from setup.py and requirements/*.in
 	@$(RESOLVE) setup.py --extra jpeg-lossless --extra kfp --extra object-stores --extra train --extra dev --output-file $(LOCK)
-	@$(RESOLVE) requirements/tfio.in --output-file $(TFIO_LOCK)
+	@$(RESOLVE_IMAGE) --output-file requirements/base.lock
+	@$(RESOLVE_IMAGE) --extra train --output-file requirements/train.lock
+	@$(RESOLVE_IMAGE) --extra train-gpu --output-file requirements/train-gpu.lock
+	@$(RESOLVE) --constraint $(LOCK) requirements/build.in --output-file requirements/build.lock
+	@$(RESOLVE) requirements/tfio-tests.in --output-file $(TFIO_LOCK)
+	@$(RESOLVE) --constraint $(TFIO_LOCK) requirements/tfio.in --output-file requirements/tfio.lock
 
 clean: ## remove the environment and all that was made from it; data stays
 	@rm -rf $(VENV) $(TFIO_VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

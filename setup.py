@@ -37,9 +37,11 @@ TENSORFLOW = [
 ]
 TRAIN = ["keras>=3.15,<4", "mlflow>=3.17,<4"]
 DEV = [
+    "docker",
     "hypothesis",
     "import-linter",
     "mypy",
+    "pip-audit",
     "pre-commit",
     "psutil",
     "pytest",

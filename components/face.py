@@ -1,10 +1,11 @@
 """How a step becomes a Kubeflow component: in one of our images, with nothing installed at run time."""
 
 from functools import partial
+from importlib.metadata import version
 
 from kfp import dsl
 
-VERSION = "0.1.0"
+VERSION = version("angiopipe")
 
 # The local runner warns about images without "python" in their name.
 BASE_IMAGE = f"angiopipe/python-base:{VERSION}"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import importlib
 import io
 import logging
-import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Literal
 
 import pandas as pd
@@ -83,8 +83,9 @@ def validate(
     total = len(table) + len({fault.study for fault in found})
     files = inventory.image_files(images, table)
     # A second to import, and needed last: it loads while the first images are read.
-    threading.Thread(target=importlib.import_module, args=("iterstrat.ml_stratifiers",)).start()
-    views, more = inventory.take_inventory(files, allow_missing)
+    with ThreadPoolExecutor(1) as importing:
+        importing.submit(importlib.import_module, "iterstrat.ml_stratifiers")
+        views, more = inventory.take_inventory(files, allow_missing)
     found += more
     _write_all(fault_table(found).to_csv(index=False), [storage.join(location, "faults.csv"), faults])
     table = without_faulty(

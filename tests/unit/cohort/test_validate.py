@@ -1,5 +1,7 @@
 import io
 import shutil
+import subprocess
+import sys
 import zlib
 from pathlib import Path
 
@@ -195,3 +197,13 @@ def test_formats_depths_and_colours_are_read_alike(own_cohort, tmp_path, name):
     path.with_suffix(extension).write_bytes(encode(view))
     manifest = run(own_cohort, tmp_path)
     assert manifest.images == 8 * 48
+
+
+def test_a_cohort_that_is_quickly_refused_ends_with_nothing_but_the_message(own_cohort, tmp_path):
+    images(own_cohort)[0].unlink()
+    command = [sys.executable, "-m", "angiopipe", "validate", "--images", own_cohort.images]
+    options = ["--labels", own_cohort.labels, "--out", f"{tmp_path}/out", "--data-root", f"{tmp_path}/root"]
+    done = subprocess.run([*command, *options], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("angiopipe validate: ")
+    assert "Traceback" not in done.stderr

