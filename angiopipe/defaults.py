@@ -10,6 +10,9 @@ MODEL_NAME = "aneurysm-detector"
 CHAMPION = "champion"
 EXPERIMENT = "angiopipe"
 
+MLFLOW_PATIENCE = 300.0
+"""Seconds that MLflow may be silent before the step that asks it fails."""
+
 QUARANTINE_SHARE = 0.01
 """At most this share of the studies may be left out because of their faults, where that is allowed."""
 

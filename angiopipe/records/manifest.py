@@ -142,7 +142,7 @@ class ExamplesManifest(ShardedManifest):
 
 
 class ModelManifest(Manifest):
-    """A trained model: `location` holds `model.weights.h5` and `history.csv`.
+    """A trained model: `location` holds `model.weights.h5`, `history.csv` and `environment.json`.
 
     Attributes:
       location: URI of the folder.
@@ -171,6 +171,10 @@ class ModelManifest(Manifest):
     @property
     def history_uri(self) -> str:
         return storage.join(self.location, "history.csv")
+
+    @property
+    def environment_uri(self) -> str:
+        return storage.join(self.location, "environment.json")
 
 
 class Calibration(Fields):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from angiopipe import defaults, storage
 from angiopipe.records.manifest import EvaluationManifest, Manifest, ModelManifest
-from angiopipe.step import run_folder, step
+from angiopipe.step import step
+
+if TYPE_CHECKING:
+    from angiopipe.registry.tracking import Tracking
 
 log = logging.getLogger(__name__)
 
@@ -46,9 +48,13 @@ def register(
     run_id: str = "local",
     tracking_uri: str = "",
     model_name: str = defaults.MODEL_NAME,
-    experiment: str = defaults.EXPERIMENT,
+    experiment: str = "",
+    patience: float = defaults.MLFLOW_PATIENCE,
 ) -> RegistrationManifest:
     """Logs a run to MLflow and registers its model as challenger, as champion too if there is none.
+
+    Started again with the same run id and model it goes on with the same MLflow run, and adds nothing
+    that is there already.
 
     Args:
       model: URI of the model's manifest.
@@ -56,13 +62,18 @@ def register(
       out: where the registration's manifest is written.
       data_root: where the run keeps its data, a path or URI.
       run_id: names the run under the data root.
-      tracking_uri: MLflow's server or database; empty is an SQLite database under the data root.
+      tracking_uri: MLflow's server or database; empty is MLFLOW_TRACKING_URI, else an SQLite database
+        under the data root.
       model_name: the registered model to add a version to.
-      experiment: the MLflow experiment to log to.
+      experiment: the MLflow experiment to log to; empty is MLFLOW_EXPERIMENT_ID or
+        MLFLOW_EXPERIMENT_NAME, else "angiopipe". MLFLOW_RUN_ID names the run, and its experiment.
+      patience: seconds that MLflow may be silent before the step fails.
 
     Raises:
-      ValueError: the evaluation is of other weights, or the data root is remote and no
-        tracking_uri is given.
+      ValueError: the evaluation is of other weights, the data root is remote and no tracking_uri is
+        given, or MLflow does not accept what it is told.
+      MlflowAway: MLflow stayed silent; the step can be started again.
+      MlflowRefused: MLflow does not let us in.
     """
     # MLflow reads these when it is imported; its bars of two files are noise in a step's log.
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
@@ -70,92 +81,85 @@ def register(
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     import mlflow
 
+    from angiopipe.registry.patience import shown, single_attempts
+    from angiopipe.registry.tracking import RunKey, open_run
+
     trained, evaluated = ModelManifest.read(model), EvaluationManifest.read(evaluation)
-    if trained.weights_sha256 != evaluated.weights_sha256:
-        raise ValueError(
-            f"expected an evaluation of the weights {trained.weights_sha256[:16]}, "
-            f"found one of {evaluated.weights_sha256[:16]}: evaluate the model again"
-        )
-    tracking_uri = tracking_uri or local_tracking_uri(data_root)
-    mlflow.set_tracking_uri(tracking_uri)
-    _open_experiment(experiment, tracking_uri, data_root)
-    with mlflow.start_run(run_name=run_id) as run:
-        _log_run(trained, evaluated)
-        version = _register_version(trained, evaluated, model_name, run_id)
+    _check_same_weights(trained, evaluated)
+    key = RunKey(data_root, run_id, trained.weights_sha256)
+    uri = tracking_uri_of(tracking_uri, data_root)
+    mlflow.set_tracking_uri(uri)
+    with single_attempts(), open_run(uri, patience, key, experiment, _seconds_so_far(key.folder)) as tracking:
+        version = _log_and_register(tracking, trained, evaluated, model_name)
+        aliases = tracking.ask("moving aliases", lambda: _move_aliases(model_name, version))
     registration = RegistrationManifest(
-        tracking_uri=tracking_uri,
+        tracking_uri=shown(uri),
         model_name=model_name,
         version=version,
-        aliases=_move_aliases(model_name, version),
-        mlflow_run_id=run.info.run_id,
+        aliases=aliases,
+        mlflow_run_id=tracking.run_id,
         metrics=evaluated.metrics,
         report_uri=evaluated.report_uri,
     )
     registration.write(out)
-    registration.write(storage.join(run_folder(data_root, run_id), "registration.json"))
+    registration.write(storage.join(key.folder, "registration.json"))
     log.info(
         "register: %s version %d (%s) in %s",
         model_name,
         version,
-        ", ".join(registration.aliases),
-        tracking_uri,
+        ", ".join(aliases),
+        registration.tracking_uri,
     )
     return registration
+
+
+def tracking_uri_of(parameter: str, data_root: str) -> str:
+    """The parameter, else MLFLOW_TRACKING_URI, else the database under the data root."""
+    return parameter or os.environ.get("MLFLOW_TRACKING_URI", "") or local_tracking_uri(data_root)
 
 
 def local_tracking_uri(data_root: str) -> str:
     """The SQLite database that stands in for a server on one machine."""
     if not storage.is_local(data_root):
         raise ValueError(
-            f"data root {data_root}: expected a tracking_uri beside a remote data root, got none"
+            f"data root {data_root}: expected a tracking_uri (or MLFLOW_TRACKING_URI) beside a remote "
+            "data root, got none"
         )
     return f"sqlite:///{storage.absolute(data_root)}/mlflow.db"
 
 
-def _open_experiment(name: str, tracking_uri: str, data_root: str) -> None:
-    """Makes the experiment if need be; on SQLite its artefacts lie beside the database."""
-    import mlflow
-
-    if mlflow.get_experiment_by_name(name) is None:
-        beside = f"{storage.absolute(data_root)}/mlartifacts" if tracking_uri.startswith("sqlite") else None
-        mlflow.create_experiment(name, artifact_location=beside)
-    mlflow.set_experiment(name)
+def _check_same_weights(trained: ModelManifest, evaluated: EvaluationManifest) -> None:
+    if trained.weights_sha256 != evaluated.weights_sha256:
+        raise ValueError(
+            f"expected an evaluation of the weights {trained.weights_sha256[:16]}, "
+            f"found one of {evaluated.weights_sha256[:16]}: evaluate the model again"
+        )
 
 
-def _log_run(trained: ModelManifest, evaluated: EvaluationManifest) -> None:
-    import mlflow
+def _seconds_so_far(folder: str) -> float:
+    """Of the run's steps, so that the run in MLflow lasts as long as the pipeline's."""
+    from angiopipe.registry.run_log import step_records
 
-    mlflow.set_tags({"recipe": trained.recipe.name, "data_fingerprint": trained.data_fingerprint})
-    mlflow.log_params({**_flat(trained.recipe.model_dump(mode="json")), "seed": trained.seed})
-    mlflow.log_metrics(evaluated.metrics)
-    for uri in (evaluated.report_uri, evaluated.predictions_uri, trained.history_uri):
-        with storage.staged(uri) as path:
-            mlflow.log_artifact(str(path))
+    return sum(record["seconds"] for record in step_records(folder))
 
 
-def _register_version(
-    trained: ModelManifest, evaluated: EvaluationManifest, model_name: str, run_id: str
+def _log_and_register(
+    tracking: Tracking, trained: ModelManifest, evaluated: EvaluationManifest, model_name: str
 ) -> int:
-    import mlflow
+    """Fills the run and returns the version; every part may have been done by an earlier attempt."""
+    from angiopipe.registry import run_log, versions
+    from angiopipe.registry.datasets import log_datasets
 
-    from angiopipe.registry import package
-
-    with package.contents(trained, evaluated) as contents:
-        logged = mlflow.pyfunc.log_model(name="model", **contents)
-    version = mlflow.register_model(
-        logged.model_uri,
-        model_name,
-        tags={
-            "recipe": trained.recipe.name,
-            "recipe_digest": trained.recipe.digest(),
-            "data_fingerprint": trained.data_fingerprint,
-            "examples_fingerprint": trained.examples_fingerprint,
-            "weights_sha256": trained.weights_sha256,
-            "run": run_id,
-            "test_auroc": f"{evaluated.metrics['test_auroc']:.4f}",
-        },
-    )
-    return int(version.version)
+    run_log.log_settings(tracking, trained, evaluated)
+    log_datasets(tracking, trained)
+    run_log.log_epochs(tracking, trained)
+    tags = {**run_log.tags_of(trained), "run": tracking.key.run_id}
+    logged = versions.begin_model(tracking, tags, run_log.settings(trained))
+    run_log.log_figures(tracking, trained, evaluated, logged.model_id)
+    run_log.log_files(tracking, trained, evaluated)
+    versions.store_model(tracking, logged, trained, evaluated)
+    auroc = {"test_auroc": f"{evaluated.metrics['test_auroc']:.4f}"}
+    return versions.add_version(tracking, logged, model_name, {**tags, **auroc})
 
 
 def _move_aliases(model_name: str, version: int) -> tuple[str, ...]:
@@ -164,16 +168,7 @@ def _move_aliases(model_name: str, version: int) -> tuple[str, ...]:
 
     client = MlflowClient()
     client.set_registered_model_alias(model_name, "challenger", str(version))
-    if "champion" in client.get_registered_model(model_name).aliases:
-        return ("challenger",)
-    client.set_registered_model_alias(model_name, "champion", str(version))
-    return ("champion", "challenger")
-
-
-def _flat(document: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested fields under their dotted names, as recipe overrides spell them."""
-    flat: dict[str, Any] = {}
-    for name, value in document.items():
-        path = f"{prefix}{name}"
-        flat.update(_flat(value, f"{path}.") if isinstance(value, Mapping) else {path: value})
-    return flat
+    if "champion" not in client.get_registered_model(model_name).aliases:
+        client.set_registered_model_alias(model_name, "champion", str(version))
+    aliases = client.get_registered_model(model_name).aliases
+    return tuple(sorted(alias for alias, of in aliases.items() if int(of) == version))

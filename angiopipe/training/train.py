@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import shutil
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from angiopipe import defaults, storage
+from angiopipe.environment import environment
 from angiopipe.recipe import DEFAULT_RECIPE, Recipe, load_recipe
 from angiopipe.records.manifest import MANIFEST_NAME, ExamplesManifest, ModelManifest
 from angiopipe.step import run_folder, step
@@ -246,7 +248,7 @@ def _manifest(
 
 
 def _publish(model: keras.Model, outcome: Outcome, trained: ModelManifest) -> ModelManifest:
-    """Writes weights, history and, last, the manifest whose presence makes the folder count."""
+    """Writes weights, history, environment and, last, the manifest whose presence makes the folder count."""
     with tempfile.TemporaryDirectory(prefix="angiopipe-") as folder:
         # Keras insists on the suffix, which a file being written does not have.
         weights = Path(folder) / "new.weights.h5"
@@ -256,5 +258,6 @@ def _publish(model: keras.Model, outcome: Outcome, trained: ModelManifest) -> Mo
             shutil.move(weights, path)
     history = pd.DataFrame([asdict(epoch) for epoch in outcome.history])
     storage.write_text(trained.history_uri, history.to_csv(index=False))
+    storage.write_text(trained.environment_uri, json.dumps(environment(), indent=1) + "\n")
     trained.write(storage.join(trained.location, MANIFEST_NAME))
     return trained

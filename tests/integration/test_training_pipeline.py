@@ -95,6 +95,21 @@ def test_every_step_left_its_record(run):
 
 
 @pytest.mark.slow
+def test_the_mlflow_run_holds_what_the_steps_left(run):
+    client, run_id = (
+        mlflow.MlflowClient(run.registration["tracking_uri"]),
+        run.registration["mlflow_run_id"],
+    )
+    metrics = client.get_run(run_id).data.metrics
+    steps = {path.stem: json.loads(path.read_text()) for path in (run.folder / "steps").iterdir()}
+    assert metrics["step/train/seconds"] == steps["train"]["seconds"]
+    assert [metric.step for metric in client.get_metric_history(run_id, "epoch/loss")] == [1]
+    assert len(client.get_run(run_id).inputs.dataset_inputs) == 3
+    trained_in = Path(client.download_artifacts(run_id, "environment.json")).read_text()
+    assert json.loads(trained_in) == json.loads((run.folder / "model" / "environment.json").read_text())
+
+
+@pytest.mark.slow
 def test_the_registered_model_scores_raw_images_as_the_evaluation_did(run, cohort):
     evaluated = pd.read_csv(run.folder / "evaluation" / "predictions.csv", dtype={"Index": str})
     evaluated = evaluated[evaluated["split"] == "test"].set_index("Index")
