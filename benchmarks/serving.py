@@ -34,7 +34,7 @@ import tyro
 
 from angiopipe.study import VIEW_NAMES
 
-START_SECONDS = 300
+START_SECONDS = 900
 
 
 def main(recipe: str = "octoview", size: int = 720, rounds: int = 15, batch: int = 32) -> None:

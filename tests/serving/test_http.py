@@ -28,7 +28,7 @@ from tests.packaged_model import Packaged, package_model
 
 pytestmark = [pytest.mark.serving, pytest.mark.slow]
 
-START_SECONDS = 240
+START_SECONDS = 600
 
 
 @pytest.fixture(scope="module")
