@@ -57,7 +57,7 @@ check: $(READY) ## lint, types, import contracts, known vulnerabilities
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
-	@$(BIN)/python requirements/scan $(LOCK) requirements/train-gpu.lock requirements/tfio.lock
+	@$(BIN)/python requirements/scan $(LOCK) requirements/train-gpu.lock requirements/tfio.lock requirements/mlflow.lock
 
 format: $(READY) ## format the code
 	@$(BIN)/ruff check --fix .
@@ -91,7 +91,7 @@ $(FLINK_JAR): infra/flink/pom.xml
 	@mvn --quiet --batch-mode --file $< package
 	@touch $@
 
-images: ## build the container images and print their sizes: [SETS="base train tfio train-gpu" PYTHON_IMAGE= BUILD_ARGS=]
+images: ## build the container images and print their sizes: [SETS="base train tfio train-gpu mlflow" PYTHON_IMAGE= BUILD_ARGS=]
 	@docker/build $(SETS)
 
 test-docker: $(READY) images ## the training pipeline in the images, compared with processes; needs a Docker engine
@@ -107,6 +107,7 @@ lock: $(READY) ## resolve the lock files again from setup.py and requirements/*.
 	@$(RESOLVE_IMAGE) --extra train --output-file requirements/train.lock
 	@$(RESOLVE_IMAGE) --extra train-gpu --output-file requirements/train-gpu.lock
 	@$(RESOLVE) --constraint $(LOCK) requirements/build.in --output-file requirements/build.lock
+	@$(RESOLVE) --constraint $(LOCK) requirements/mlflow.in --output-file requirements/mlflow.lock
 	@$(RESOLVE) requirements/tfio-tests.in --output-file $(TFIO_LOCK)
 	@$(RESOLVE) --constraint $(TFIO_LOCK) requirements/tfio.in --output-file requirements/tfio.lock
 

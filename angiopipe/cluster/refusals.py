@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 
-RIGHTS = "infra/trainer/rbac.yaml"
-RUNTIME = "infra/trainer/clustertrainingruntime.yaml"
+APPLY = "kubectl apply -k infra/base/training"
 _VERBS = {"POST": "create", "DELETE": "delete", "GET": "read"}
 
 
@@ -38,14 +37,14 @@ def _kind(path: str) -> str:
 
 def _forbidden(message: str) -> str:
     if "must be created before" in message:
-        return f"the runtime is missing: kubectl apply -f {RUNTIME}, or correct `runtime`"
+        return f"the runtime is missing: {APPLY}, or correct `runtime`"
     if "exceeded quota" in message:
         return "the namespace's quota is used up: remove finished jobs, or raise it"
     if "denied the request" in message:
         return "an admission webhook refuses this TrainJob: correct what it names"
     user = re.search(r'User "([^"]+)"', message)
     who = user[1] if user else "the step's service account"
-    return f"{who} lacks the role angiopipe-train-launcher: kubectl apply -f {RIGHTS} and bind the role to it"
+    return f"{who} lacks the role angiopipe-train-launcher: {APPLY}, and bind the role to it"
 
 
 def _absent(message: str, namespace: str) -> str:

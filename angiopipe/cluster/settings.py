@@ -48,7 +48,7 @@ class ClusterSettings(_Settings):
       namespace: where the TrainJob is created.
       image: the training image, which holds angiopipe and TensorFlow.
       workers: pods that train together, each on `gpus` GPUs.
-      runtime: the ClusterTrainingRuntime; `infra/trainer/clustertrainingruntime.yaml`.
+      runtime: the ClusterTrainingRuntime; `infra/base/training/clustertrainingruntime.yaml`.
       gpus: of each worker; 0 trains on its cores.
       gpu_resource: the GPUs' resource name, such as `nvidia.com/gpu`.
       node_selector: labels of the nodes of the GPU pool; on most clouds they name the GPU's type.

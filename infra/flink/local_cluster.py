@@ -33,28 +33,10 @@ JOB_MANAGER = "org.apache.flink.runtime.entrypoint.StandaloneSessionClusterEntry
 TASK_MANAGER = "org.apache.flink.runtime.taskexecutor.TaskManagerRunner"
 JOB_SERVER = "org.apache.beam.runners.flink.FlinkJobServerDriver"
 
-# Flink and Beam reach into the JDK by reflection, which Java 17 refuses unless told.
-OPENED = ("io", "lang", "lang.reflect", "net", "nio", "text", "time", "util", "util.concurrent")
 JAVA_OPTIONS = (
-    *(f"--add-opens=java.base/java.{package}=ALL-UNNAMED" for package in OPENED),
-    "-Dorg.slf4j.simpleLogger.showDateTime=true",
-    "-Dorg.slf4j.simpleLogger.dateTimeFormat=HH:mm:ss.SSS",
-    "-XX:+UseSerialGC",
+    f"@{HERE / 'java.options'}",
     "-XX:TieredStopAtLevel=1",  # Short-lived processes: the second compiler would cost more than it gives.
-    "-Xmx512m",
 )
-
-ADDRESSES = """
-io.tmp.dirs: {scratch}
-jobmanager.bind-host: 127.0.0.1
-jobmanager.rpc.address: 127.0.0.1
-jobmanager.rpc.port: {rpc}
-rest.address: 127.0.0.1
-rest.bind-address: 127.0.0.1
-rest.port: {rest}
-taskmanager.bind-host: 127.0.0.1
-taskmanager.host: 127.0.0.1
-"""
 
 
 @dataclass(frozen=True)
@@ -121,7 +103,16 @@ class LocalCluster:
         """
         started = time.monotonic()
         self._write_config()
-        job_manager = self._start_java("jobmanager", JOB_MANAGER, "--configDir", str(self.folder))
+        job_manager = self._start_java(
+            "jobmanager",
+            JOB_MANAGER,
+            *self._flink_options(
+                f"jobmanager.bind-host={LOOPBACK}",
+                f"rest.address={LOOPBACK}",
+                f"rest.bind-address={LOOPBACK}",
+                f"rest.port={self._ports['rest']}",
+            ),
+        )
         job_server = self._start_java("jobserver", JOB_SERVER, *self._job_server_options())
         for _ in range(TASK_MANAGERS):
             self._start_machine()
@@ -141,7 +132,7 @@ class LocalCluster:
             self._supervisor.join()
         for member in self.members:
             member.kill()
-        shutil.rmtree(self.folder / "scratch", ignore_errors=True)
+        shutil.rmtree(self._scratch, ignore_errors=True)
 
     def is_whole(self) -> bool:
         """Whether the JobManager knows as many TaskManagers as there should be."""
@@ -173,11 +164,21 @@ class LocalCluster:
             deadline.cancel()
 
     def _write_config(self) -> None:
-        scratch = self.folder / "scratch"
-        scratch.mkdir(parents=True)
-        common = (HERE / "flink-conf.yaml").read_text()
-        addresses = ADDRESSES.format(scratch=scratch, **self._ports)
-        (self.folder / "flink-conf.yaml").write_text(common + addresses)
+        self._scratch.mkdir(parents=True)
+        shutil.copy(HERE / "flink-conf.yaml", self.folder)
+
+    @property
+    def _scratch(self) -> Path:
+        return self.folder / "scratch"
+
+    def _flink_options(self, *own: str) -> list[str]:
+        """A Flink process's configuration: the file that all share, and what its place decides."""
+        shared = (
+            f"jobmanager.rpc.address={LOOPBACK}",
+            f"jobmanager.rpc.port={self._ports['rpc']}",
+            f"io.tmp.dirs={self._scratch}",
+        )
+        return ["--configDir", str(self.folder), *(f"-D{setting}" for setting in (*shared, *own))]
 
     def _job_server_options(self) -> list[str]:
         return [
@@ -207,13 +208,12 @@ class LocalCluster:
             f"taskmanager-{number}",
             f"-Djdk.net.hosts.file={hosts}",
             TASK_MANAGER,
-            "--configDir",
-            str(self.folder),
+            *self._flink_options(f"taskmanager.bind-host={LOOPBACK}", f"taskmanager.host={LOOPBACK}"),
         )
         self._machines.append(Machine(pool, task_manager))
 
     def _start_java(self, name: str, *arguments: str) -> Member:
-        scratch = f"-Djava.io.tmpdir={self.folder / 'scratch'}"
+        scratch = f"-Djava.io.tmpdir={self._scratch}"
         return self._start(name, "java", *JAVA_OPTIONS, scratch, "-cp", str(JAR), *arguments)
 
     def _start(self, name: str, *command: str) -> Member:

@@ -312,9 +312,7 @@ def test_a_suspended_job(api, launch_job):
 def test_a_missing_runtime_is_told_with_the_command_that_makes_it(api, launch_job):
     with pytest.raises(ClusterError) as caught:
         launch_job(runtime="other")
-    assert "the runtime is missing: kubectl apply -f infra/trainer/clustertrainingruntime.yaml" in str(
-        caught.value
-    )
+    assert "the runtime is missing: kubectl apply -k infra/base/training" in str(caught.value)
     assert "status 403" in str(caught.value)
     assert not api.deletions()
 

@@ -84,7 +84,7 @@ def test_a_creation_whose_answer_is_lost_is_found_again(api, make_job, launch_jo
             'trainjobs.trainer.kubeflow.org is forbidden: User "system:serviceaccount:kubeflow:pipeline-runner" '
             'cannot create resource "trainjobs"',
             "system:serviceaccount:kubeflow:pipeline-runner lacks the role angiopipe-train-launcher: kubectl apply "
-            "-f infra/trainer/rbac.yaml",
+            "-k infra/base/training",
         ),
         (404, "404 page not found", "Kubeflow Trainer v2 is not installed"),
         (404, 'namespaces "kubeflow" not found', "there is no namespace kubeflow"),

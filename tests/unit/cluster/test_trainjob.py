@@ -16,7 +16,8 @@ from angiopipe.cluster.trainjob import MAX_NAME, job_name
 from tests.unit.cluster.replayed_api import Frame
 from tests.unit.cluster.seen import COMPLETE, event, running, succeeded, waiting
 
-TRAINER = Path(__file__).parents[3] / "infra" / "trainer"
+INFRA = Path(__file__).parents[3] / "infra"
+TRAINING = INFRA / "base" / "training"
 
 
 @pytest.mark.parametrize(
@@ -142,9 +143,9 @@ def test_an_owner_does_not_make_it_another_job(make_job):
 
 
 def test_the_shipped_settings_are_valid():
-    settings = load_cluster_settings(str(TRAINER / "settings.yaml"))
+    settings = load_cluster_settings(str(INFRA / "overlays" / "kind" / "training.yaml"))
     assert settings.workers == 2
-    assert settings.secret_env["AWS_SECRET_ACCESS_KEY"].secret == "mlpipeline-minio-artifact"
+    assert settings.secret_env["AWS_SECRET_ACCESS_KEY"].secret == "object-store-keys"
 
 
 @pytest.mark.parametrize("content", ["workers: two", "a: [", "namespace: x\nimage: y\nworker: 2"])
@@ -155,7 +156,7 @@ def test_wrong_settings_are_told_with_their_file(tmp_path, content):
 
 
 def test_the_runtime_fails_at_once_and_keeps_pods_and_logs(make_job):
-    runtime = yaml.safe_load((TRAINER / "clustertrainingruntime.yaml").read_text())
+    runtime = yaml.safe_load((TRAINING / "clustertrainingruntime.yaml").read_text())
     assert runtime["apiVersion"] == make_job().body()["apiVersion"]
     assert runtime["kind"] == "ClusterTrainingRuntime"
     assert runtime["metadata"]["name"] == make_job().settings.runtime
@@ -188,7 +189,7 @@ def test_the_role_allows_exactly_what_the_launcher_asks_for(api, launch_job, mak
     ]
     launch_job()
     asked = {_right(one.method, one.path) for one in api.requests}
-    role, _ = yaml.safe_load_all((TRAINER / "rbac.yaml").read_text())
+    role, *_ = yaml.safe_load_all((TRAINING / "rbac.yaml").read_text())
     allowed = {
         (resource, verb) for rule in role["rules"] for resource in rule["resources"] for verb in rule["verbs"]
     }

@@ -38,3 +38,12 @@ def test_the_gpu_image_has_the_versions_of_the_other_one_and_cuda():
     assert {name: cpu[name] for name in shared} == {name: gpu[name] for name in shared}
     assert "nvidia-cudnn-cu12" in gpu
     assert set(cpu) - set(gpu) == {"tensorflow-cpu"}
+
+
+def test_mlflows_server_has_the_versions_of_its_clients():
+    server, tested = pins("mlflow.lock"), pins("dev.lock")
+    shared = set(server) & set(tested)
+    assert {name: server[name] for name in shared} == {name: tested[name] for name in shared}
+    assert "mlflow" in shared
+    assert {"psycopg2-binary", "boto3", "google-cloud-storage"} <= set(server)
+    assert not {"kfp", "apache-beam", "tensorflow-cpu", "pytest"} & set(server)
