@@ -12,6 +12,7 @@ import gc
 import inspect
 import json
 import logging
+import os
 import resource
 import sys
 import time
@@ -25,6 +26,9 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 LAST_LOG_LINES = 50
+
+RUN_ID_VARIABLE = "ANGIOPIPE_RUN_ID"
+"""Where a pod finds the run's id; the run id `$ANGIOPIPE_RUN_ID` stands for its value."""
 
 # A process with TensorFlow in it spends a second at its end on collecting what ends anyway.
 atexit.register(gc.freeze)
@@ -48,11 +52,12 @@ def step(name: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
         def run(*args: P.args, **kwargs: P.kwargs) -> R:
             arguments = signature.bind(*args, **kwargs)
             arguments.apply_defaults()
+            arguments.arguments["run_id"] = _run_id(arguments.arguments["run_id"])
             folder = run_folder(arguments.arguments["data_root"], arguments.arguments["run_id"])
             lines = _log_to_terminal()
             started = time.monotonic()
             try:
-                result = function(*args, **kwargs)
+                result = function(*arguments.args, **arguments.kwargs)
             except BaseException as error:
                 _leave_failure(folder, name, error, list(lines))
                 raise
@@ -65,6 +70,17 @@ def step(name: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
         return run
 
     return decorate
+
+
+def _run_id(given: str) -> str:
+    """The run's name, which a pod may have to look up in its environment."""
+    if given != f"${RUN_ID_VARIABLE}":
+        return given
+    if not os.environ.get(RUN_ID_VARIABLE):
+        raise ValueError(
+            f"run_id: expected the run's id in the environment variable {RUN_ID_VARIABLE}, found none"
+        )
+    return os.environ[RUN_ID_VARIABLE]
 
 
 def _leave_failure(folder: str, name: str, error: BaseException, lines: list[str]) -> None:

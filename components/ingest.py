@@ -11,15 +11,17 @@ def ingest(
     pseudonymise: bool,
     beam_args: list[str],
     studies: dsl.Output[dsl.Dataset],
-) -> None:
+    fingerprint: str = "",
+    code_version: str = "",
+) -> str:
     """Writes the studies of an inventory as TFRecord shards, with nothing but pixels, Index and labels."""
     from angiopipe.dataflow.ingest import ingest as run
 
-    run(
+    return run(
         inventory=inventory.path,
         out=studies.path,
         data_root=data_root,
         run_id=run_id,
         pseudonymise=pseudonymise,
         beam_args=beam_args,
-    )
+    ).fingerprint

@@ -12,11 +12,13 @@ def preprocess(
     overrides: list[str],
     beam_args: list[str],
     examples: dsl.Output[dsl.Dataset],
-) -> None:
+    fingerprint: str = "",
+    code_version: str = "",
+) -> str:
     """Makes a recipe's examples from studies."""
     from angiopipe.dataflow.preprocess import preprocess as run
 
-    run(
+    return run(
         studies=studies.path,
         out=examples.path,
         data_root=data_root,
@@ -24,4 +26,4 @@ def preprocess(
         recipe=recipe,
         overrides=overrides,
         beam_args=beam_args,
-    )
+    ).fingerprint

@@ -16,6 +16,8 @@ def train(
     start_deadline: float,
     cluster_settings: str,
     model: dsl.Output[dsl.Model],
+    fingerprint: str = "",
+    code_version: str = "",
 ) -> None:
     """Trains a recipe's model on its examples and keeps the best weights."""
     from angiopipe.training.train import train as run

@@ -22,11 +22,11 @@ def validate(
     inventory: dsl.Output[dsl.Dataset],
     faults: dsl.Output[dsl.Dataset],
     statistics: dsl.Output[dsl.HTML],
-) -> None:
-    """Checks labels and images, splits the studies, and lists them for the steps that follow."""
+) -> str:
+    """Checks labels and images, splits the studies, and lists them for the steps that follow; returns its fingerprint."""
     from angiopipe.cohort.validate import validate as run
 
-    run(
+    return run(
         images=images,
         labels=labels,
         out=inventory.path,
@@ -44,4 +44,4 @@ def validate(
         drift_threshold=drift_threshold,
         faults=faults.path,
         statistics=statistics.path,
-    )
+    ).fingerprint

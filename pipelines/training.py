@@ -70,7 +70,7 @@ def training(
       model_name: the registered model to add a version to.
     """
     run = {"data_root": data_root, "run_id": dsl.PIPELINE_JOB_ID_PLACEHOLDER}
-    inventory = validate(
+    validated = validate(
         images=images,
         labels=labels,
         seed=seed,
@@ -84,17 +84,28 @@ def training(
         previous_statistics=previous_statistics,
         drift_threshold=drift_threshold,
         **run,
-    ).outputs["inventory"]
-    studies = ingest(inventory=inventory, pseudonymise=pseudonymise, beam_args=beam_args, **run).outputs[
-        "studies"
-    ]
+    )
+    ingested = ingest(
+        inventory=validated.outputs["inventory"],
+        fingerprint=validated.outputs["Output"],
+        pseudonymise=pseudonymise,
+        beam_args=beam_args,
+        **run,
+    )
+    studies = ingested.outputs["studies"]
     audited = audit(studies=studies, labels=labels, on_fault=on_fault, pseudonymise=pseudonymise, **run)
     preprocessed = preprocess(
-        studies=studies, recipe=recipe, overrides=overrides, beam_args=beam_args, **run
+        studies=studies,
+        fingerprint=ingested.outputs["Output"],
+        recipe=recipe,
+        overrides=overrides,
+        beam_args=beam_args,
+        **run,
     ).after(audited)
     examples = preprocessed.outputs["examples"]
     model = train(
         examples=examples,
+        fingerprint=preprocessed.outputs["Output"],
         recipe=recipe,
         overrides=overrides,
         seed=seed,

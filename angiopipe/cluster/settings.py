@@ -25,6 +25,23 @@ class _Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+def without_secrets(env: dict[str, str]) -> dict[str, str]:
+    """`env` itself, whose values all may be read by whoever can list jobs or pipelines.
+
+    Raises:
+      ValueError: a name or value looks like a secret.
+    """
+    secret = [
+        name for name, value in env.items() if _SECRET_NAME.search(name) or _CREDENTIALS_IN_URI.search(value)
+    ]
+    if secret:
+        raise ValueError(
+            f"expected no secrets, found {', '.join(sorted(secret))}; put the value into a Secret and name it in "
+            "secret_env"
+        )
+    return env
+
+
 class SecretKey(_Settings):
     """One value in a Secret of the job's namespace."""
 
@@ -88,16 +105,7 @@ class ClusterSettings(_Settings):
     @classmethod
     def _holds_no_secret(cls, env: dict[str, str]) -> dict[str, str]:
         """A TrainJob can be read by all who may list it, so it refers to secrets and never holds one."""
-        secret = [
-            name
-            for name, value in env.items()
-            if _SECRET_NAME.search(name) or _CREDENTIALS_IN_URI.search(value)
-        ]
-        if secret:
-            raise ValueError(
-                f"expected no secrets, found {', '.join(sorted(secret))}; put the value into a Secret and name it "
-                "in secret_env"
-            )
+        without_secrets(env)
         reserved = {WORKERS_VARIABLE, START_DEADLINE_VARIABLE} & env.keys()
         if reserved:
             raise ValueError(

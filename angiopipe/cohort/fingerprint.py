@@ -9,6 +9,21 @@ import pandas as pd
 from angiopipe.study import INDEX, LABELS
 
 
+def inventory_fingerprint(data: str, labels: pd.DataFrame) -> str:
+    """Names a data set and its splits.
+
+    Args:
+      data: the data set's own fingerprint.
+      labels: `Index` and `split`, one row a study.
+
+    Returns:
+      16 hexadecimal digits.
+    """
+    rows = labels.sort_values(INDEX)[[INDEX, "split"]].itertuples(index=False)
+    content = "\n".join([data, *(f"{index}\t{split}" for index, split in rows)])
+    return hashlib.sha256(content.encode()).hexdigest()[:16]
+
+
 def data_fingerprint(labels: pd.DataFrame, views: pd.DataFrame) -> str:
     """Names a data set by Index, labels and image bytes; not by paths, order or times.
 

@@ -13,7 +13,7 @@ import pandas as pd
 
 from angiopipe import defaults, storage
 from angiopipe.cohort import inventory
-from angiopipe.cohort.fingerprint import data_fingerprint
+from angiopipe.cohort.fingerprint import data_fingerprint, inventory_fingerprint
 from angiopipe.cohort.labels import read_labels
 from angiopipe.cohort.leaks import refuse_leaks
 from angiopipe.cohort.quarantine import without_faulty
@@ -96,9 +96,11 @@ def validate(
         stable_splits(table, settings, storage.join(storage.absolute(data_root), "splits")), on=INDEX
     )
     refuse_leaks(table, views)
+    content = data_fingerprint(table, views)
     manifest = InventoryManifest(
         location=location,
-        data_fingerprint=data_fingerprint(table, views),
+        fingerprint=inventory_fingerprint(content, table),
+        data_fingerprint=content,
         studies=len(table),
         positives=int(table[ANEURYSM].sum()),
         images=len(views),

@@ -57,6 +57,7 @@ class InventoryManifest(Manifest):
     """An inventory; `location` holds its tables, the faults and the statistics.
 
     Attributes:
+      fingerprint: of the content and the splits.
       data_fingerprint: of the content (Index, labels and image bytes), whatever its order or place.
       studies: how many.
       positives: how many of them have an aneurysm.
@@ -66,6 +67,7 @@ class InventoryManifest(Manifest):
 
     kind: Literal["inventory"] = "inventory"
     location: str
+    fingerprint: str
     data_fingerprint: str
     studies: int
     positives: int

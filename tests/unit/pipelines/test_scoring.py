@@ -18,7 +18,8 @@ OUTSIDE = {"run_id", "out", "output"}
 def package(tmp_path_factory) -> dict:
     path = tmp_path_factory.mktemp("compiled") / "scoring.yaml"
     main(["compile", "scoring", "--out", str(path)])
-    return yaml.safe_load(path.read_text())
+    graph, _ = yaml.safe_load_all(path.read_text())
+    return graph
 
 
 def test_parameters_and_defaults_are_the_steps(package):

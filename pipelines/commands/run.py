@@ -1,0 +1,80 @@
+"""`run`: a pipeline on this machine, each step in a process of its own; no Docker, no cluster."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from angiopipe import storage
+from pipelines.arguments import Options, parse
+from pipelines.errors import PipelineError
+from pipelines.failures import failures_since
+from pipelines.graphs import load
+
+
+@dataclass(frozen=True)
+class RunOptions(Options):
+    """Runs a pipeline on this machine, each step in a process of its own; no Docker, no cluster."""
+
+
+def run_pipeline(pipeline: str, arguments: Sequence[str]) -> None:
+    """Runs a pipeline here and tells what it made.
+
+    Raises:
+      PipelineError: a step failed.
+    """
+    _, _, values = parse("run", pipeline, RunOptions, arguments)
+    values["data_root"] = storage.absolute(values["data_root"])
+    started = time.time()
+    output = _run_locally(load(pipeline), values, started)
+    print(_summary(json.loads(Path(output).read_text()), time.time() - started))
+
+
+def _run_locally(graph: Any, values: dict[str, Any], started: float) -> str:
+    """Runs the graph and returns the path of the artifact it ends with."""
+    from kfp import local
+
+    from pipelines.terminal import executor_lines_hidden
+
+    data_root = values["data_root"]
+    # Kubeflow keeps its own files in folders only; steps reach an object store by themselves.
+    root = f"{data_root}/kubeflow" if storage.is_local(data_root) else tempfile.mkdtemp(prefix="kubeflow-")
+    local.init(local.SubprocessRunner(use_venv=False), pipeline_root=root)
+    try:
+        with executor_lines_hidden():
+            return str(graph(**values).outputs["Output"].path)
+    except RuntimeError as error:
+        raise PipelineError(failures_since(data_root, started) or str(error)) from None
+
+
+def _summary(made: dict[str, Any], seconds: float) -> str:
+    told = _scored(made) if made["kind"] == "predictions" else _registered(made)
+    return f"\n{told}\nfinished     in {seconds:.0f} s".replace(f"{Path.cwd()}/", "")
+
+
+def _scored(predictions: dict[str, Any]) -> str:
+    studies = sum(shard["studies"] for shard in predictions["shards"])
+    return f"""\
+scored       {studies} studies ({predictions["quarantined"]} left out), data {predictions["data_fingerprint"]}
+model        {predictions["model_name"]}, version {predictions["model_version"]}
+answers      {predictions["output_uri"]}
+with sources {predictions["predictions_uri"]}"""
+
+
+def _registered(registration: dict[str, Any]) -> str:
+    metrics = registration["metrics"]
+    mlflow = os.path.relpath(Path(sys.executable).with_name("mlflow"))
+    return f"""\
+test AUROC   {metrics["test_auroc"]:.3f} (95 % interval {metrics["test_auroc_low"]:.3f} to \
+{metrics["test_auroc_high"]:.3f}, {metrics["test_studies"]:.0f} studies)
+registered   {registration["model_name"]}, version {registration["version"]}, \
+alias {", ".join(registration["aliases"])}
+report       {registration["report_uri"]}
+MLflow UI    {mlflow} ui --backend-store-uri {registration["tracking_uri"]}"""
