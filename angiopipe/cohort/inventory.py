@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, repeat
 
 import cv2
 import pandas as pd
@@ -24,8 +25,8 @@ OpenCV and hashing release Python's lock."""
 
 PLACE_COLUMNS = (INDEX, "view", "uri", "frame", "line")
 
-FILES_IN_FLIGHT = 512
-"""Images handed to the readers at a time; bounds what waits, whatever the cohort's size."""
+TASKS_IN_FLIGHT = 64
+"""Tasks handed to the readers ahead of what was taken back; bounds what waits, whatever the cohort's size."""
 
 FILES_A_TASK = 16
 """Images a reader takes at once; handing over each by itself would cost the readers Python's lock."""
@@ -123,15 +124,19 @@ def take_inventory(files: Sequence[ImageFile], allow_missing: int = 0) -> tuple[
 
 def _examined(files: Sequence[ImageFile]) -> Iterator[tuple[ImageFile, ImageFacts | ImageFault]]:
     local = storage.is_local(files[0].uri or "") if files else True
+    tasks = (files[at : at + FILES_A_TASK] for at in range(0, len(files), FILES_A_TASK))
     with (
         ThreadPoolExecutor((os.cpu_count() or 1) if local else REMOTE_READERS) as readers,
         tqdm(total=len(files), unit=" images", desc="validate", leave=False, disable=None) as bar,
     ):
-        for start in range(0, len(files), FILES_IN_FLIGHT):
-            part = files[start : start + FILES_IN_FLIGHT]
-            tasks = [part[at : at + FILES_A_TASK] for at in range(0, len(part), FILES_A_TASK)]
-            yield from zip(part, chain.from_iterable(readers.map(_examine_all, tasks)), strict=True)
-            bar.update(len(part))
+        # A window that slides: no reader waits for the slowest of a batch.
+        waiting: deque[tuple[Sequence[ImageFile], Future[list[ImageFacts | ImageFault]]]] = deque()
+        for task in chain(tasks, repeat((), TASKS_IN_FLIGHT)):
+            waiting.append((task, readers.submit(_examine_all, task)))
+            if len(waiting) > TASKS_IN_FLIGHT:
+                part, examined = waiting.popleft()
+                yield from zip(part, examined.result(), strict=True)
+                bar.update(len(part))
 
 
 def _examine_all(files: Sequence[ImageFile]) -> list[ImageFacts | ImageFault]:
