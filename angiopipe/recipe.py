@@ -133,6 +133,8 @@ class Octoview(Fields):
       sharpness: of the log-sum-exp pooling over positions, where its learning starts; towards 0 it
         is the mean over positions, towards infinity the maximum.
       dropout: share of the encoder's last channels dropped per view in training.
+      frozen: how many of the encoder's convolutions, from the input on, keep the weights they start
+        with; a pretrained start then trains faster, as no gradient goes through them.
     """
 
     architecture: Literal["octoview"] = "octoview"
@@ -141,6 +143,7 @@ class Octoview(Fields):
     dilations: tuple[PositiveInt, ...] = (1, 2, 4, 8)
     sharpness: PositiveFloat = 2.0
     dropout: float = Field(default=0.0, ge=0, lt=1)
+    frozen: NonNegativeInt = 0
 
 
 class Training(Fields):

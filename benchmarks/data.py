@@ -1,11 +1,12 @@
 """How fast raw images become examples, against a bare OpenCV loop in the same run.
 
-    .venv/bin/python benchmarks/data.py --studies 1127
+    .venv/bin/python benchmarks/data.py --studies 1127 [--copies 4]
 
 The floor decodes and transforms every image with OpenCV in two processes and writes nothing; it runs
 before the steps and after them, and its mean counts, since machines change their pace. Each
 figure is the floor's seconds over ours, every start-up and the writing included, so 1 would mean
-that validation, TFRecords, checksums and Beam are free. The cohort is made once, under `--folder`.
+that validation, TFRecords, checksums and Beam are free. The cohort is made once, under `--folder`;
+`--copies` makes it larger without drawing it anew, to see that memory does not grow with it.
 The last line is one JSON object: {"raw_to_examples_of_floor", "preprocess_of_floor",
 "validate_of_floor", "coding_vessels_of_pillow", "peak_mb", "bytes_out_per_byte_in"}.
 """
@@ -24,6 +25,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import pandas as pd
 import tyro
 from PIL import Image, ImageEnhance, ImageOps
 
@@ -38,18 +40,23 @@ STEPS = ("validate", "ingest", "preprocess")
 IN_PROCESSES = "--runner=FnApiRunner --direct_running_mode=multi_processing --direct_num_workers={}"
 
 
-def main(studies: int = 1127, size: int = 720, folder: Path = Path("data/benchmark")) -> None:
+def main(
+    studies: int = 1127, size: int = 720, copies: int = 1, folder: Path = Path("data/benchmark")
+) -> None:
     """Measures floor and pipeline once each and prints the ratios.
 
     Args:
       studies: of the cohort.
       size: rows and columns of a view, pixels.
+      copies: how many times each study is there, under other names and with other bytes.
       folder: where the cohort is kept and the pipeline writes.
     """
     train_set = (
         synthesize(folder / f"cohort-{studies}-{size}", studies=studies, size=size, test_studies=0)
         / "train_set"
     )
+    if copies > 1:
+        train_set = copied(train_set, copies)
     images = sorted((train_set / "images").iterdir())
     for path in images:
         path.read_bytes()  # The page cache is warm for everybody.
@@ -74,6 +81,25 @@ def main(studies: int = 1127, size: int = 720, folder: Path = Path("data/benchma
         "bytes_out_per_byte_in": data_out / data_in,
     }
     print(json.dumps({name: round(float(value), 3) for name, value in figures.items()}))
+
+
+def copied(train_set: Path, copies: int) -> Path:
+    """The cohort several times over; a comment in each JPEG keeps the bytes of copies apart."""
+    place = train_set.with_name(f"{train_set.name}-{copies}")
+    if place.is_dir():
+        return place
+    unfinished = place.with_name(f".writing-{place.name}")
+    (unfinished / "images").mkdir(parents=True, exist_ok=True)
+    labels = pd.read_csv(train_set / "train.csv", dtype=str)
+    for copy in range(copies):
+        comment = f"copy {copy}".encode()
+        segment = b"\xff\xfe" + (2 + len(comment)).to_bytes(2, "big") + comment
+        for path in (train_set / "images").iterdir():
+            content = path.read_bytes()
+            (unfinished / "images" / f"c{copy}-{path.name}").write_bytes(content[:2] + segment + content[2:])
+    tables = [labels.assign(Index=f"c{copy}-" + labels["Index"]) for copy in range(copies)]
+    pd.concat(tables).to_csv(unfinished / "train.csv", index=False)
+    return unfinished.rename(place)
 
 
 def floors(images: Sequence[Path]) -> tuple[float, float]:

@@ -70,7 +70,17 @@ def build(model: Octoview, shape: tuple[int, int, int, int]) -> keras.Model:
     network = keras.Model(study, logits, name="octoview")
     if model.weights:
         _load(network, model.weights)
+    _freeze(network, model.frozen)
     return network
+
+
+def _freeze(network: keras.Model, convolutions: int) -> None:
+    """Keeps the first convolutions, and the scales among them, as they are."""
+    seen = 0
+    for layer in network.layers:
+        seen += isinstance(layer, keras.layers.Conv2D)
+        if isinstance(layer, keras.layers.Conv2D | Scale) and seen <= convolutions:
+            layer.trainable = False
 
 
 def _load(network: keras.Model, weights: str) -> None:

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from angiopipe.models.octoview import Attenuation, Evidence, encode
+from angiopipe.models.octoview import Attenuation, Evidence, Scale, encode
 from angiopipe.recipe import Octoview
 
 RARE = -5.0
@@ -23,13 +23,17 @@ LOCATION_SHARE = 0.3
 
 
 class PretrainingNetwork(keras.Model):
-    """octoview's encoder, normalised over the batch, and its evidence, for single views."""
+    """octoview's encoder and its evidence, for single views.
 
-    def __init__(self, model: Octoview, size: int):
+    It is normalised over the batch where it starts at random, and not where it goes on from weights,
+    into which the normalisation was folded.
+    """
+
+    def __init__(self, model: Octoview, size: int, normalised: bool = True):
         # The evidence is summed in float32 whatever the encoder computes in.
         super().__init__(dtype="float32")
         view = keras.Input((size, size, 1), dtype="uint8")
-        self.encoder = keras.Model(view, encode(Attenuation()(view), model, normalised=True))
+        self.encoder = keras.Model(view, encode(Attenuation()(view), model, normalised))
         self.evidence = Evidence()
         self.evidence.build((1, 8, *self.encoder.output.shape[1:]))
         self.evidence.anything.bias.assign([RARE])
@@ -59,21 +63,46 @@ def loss(found: tf.Tensor, which: tf.Tensor, sacs: tf.Tensor) -> tf.Tensor:
     return total / tf.maximum(tf.reduce_sum(shown), 1.0)
 
 
-def fold(trained: PretrainingNetwork, network: keras.Model) -> None:
-    """Gives an octoview the pretrained weights, batch normalisation folded into its convolutions.
+def take_over(started: PretrainingNetwork, network: keras.Model) -> None:
+    """Gives a network that is not normalised the weights of an octoview of the same shape."""
+    for (own, _), (other, _) in zip(_convolved(started.encoder), _convolved(network), strict=True):
+        own.set_weights(other.get_weights())
+    for own, other in zip(_scales(started.encoder), _scales(network), strict=True):
+        own.set_weights(other.get_weights())
+    started.evidence.set_weights(network.get_layer("evidence").get_weights())
 
-    Args:
-      trained: the pretrained network.
-      network: an octoview of the same widths and dilations.
-    """
-    kinds = (keras.layers.Conv2D, keras.layers.BatchNormalization)
-    layers = [layer for layer in trained.encoder.layers if isinstance(layer, kinds)]
-    targets = [layer for layer in network.layers if isinstance(layer, keras.layers.Conv2D)]
-    for convolution, norm, target in zip(layers[::2], layers[1::2], targets, strict=True):
-        factor = np.asarray(norm.gamma) / np.sqrt(np.asarray(norm.moving_variance) + norm.epsilon)
-        kernel = np.asarray(convolution.kernel) * factor
-        target.set_weights([kernel, np.asarray(norm.beta) - np.asarray(norm.moving_mean) * factor])
-    for layer in network.layers:
-        if layer.name.startswith("scale"):
-            layer.gamma.assign(np.ones(layer.gamma.shape))
+
+def hand_over(trained: PretrainingNetwork, network: keras.Model) -> None:
+    """Gives an octoview of the same shape the pretrained weights, batch normalisation folded into its convolutions."""
+    for (own, norm), (target, _) in zip(_convolved(trained.encoder), _convolved(network), strict=True):
+        target.set_weights(_folded(own, norm) if norm else own.get_weights())
+    scales = _scales(trained.encoder)
+    for position, target in enumerate(_scales(network)):
+        target.gamma.assign(scales[position].gamma if scales else np.ones(target.gamma.shape))
     network.get_layer("evidence").set_weights(trained.evidence.get_weights())
+
+
+def _folded(convolution: keras.layers.Conv2D, norm: keras.layers.BatchNormalization) -> list[np.ndarray]:
+    factor = np.asarray(norm.gamma) / np.sqrt(np.asarray(norm.moving_variance) + norm.epsilon)
+    return [
+        np.asarray(convolution.kernel) * factor,
+        np.asarray(norm.beta) - np.asarray(norm.moving_mean) * factor,
+    ]
+
+
+def _convolved(
+    network: keras.Model,
+) -> list[tuple[keras.layers.Conv2D, keras.layers.BatchNormalization | None]]:
+    """A network's convolutions in order, each with the normalisation that follows it."""
+    kinds = (keras.layers.Conv2D, keras.layers.BatchNormalization)
+    layers = [layer for layer in network.layers if isinstance(layer, kinds)]
+    normalised = any(isinstance(layer, keras.layers.BatchNormalization) for layer in layers)
+    return (
+        list(zip(layers[::2], layers[1::2], strict=True))
+        if normalised
+        else [(layer, None) for layer in layers]
+    )
+
+
+def _scales(network: keras.Model) -> list[Scale]:
+    return [layer for layer in network.layers if isinstance(layer, Scale)]

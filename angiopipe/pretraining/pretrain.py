@@ -34,6 +34,8 @@ def pretrain(
     learning_rate: float = 3e-3,
     weight_decay: float = 1e-2,
     precision: str = "float32",
+    xla: bool = False,
+    start: str = "",
     seed: int = 0,
     views: Path = Path("data/pretraining"),
     processes: int = os.cpu_count() or 1,
@@ -52,6 +54,9 @@ def pretrain(
       learning_rate: the highest; it rises for 50 steps and falls along a cosine.
       weight_decay: decoupled, of kernels.
       precision: Keras's dtype policy; "mixed_bfloat16" is faster where the processor has such units.
+      xla: compiles the step.
+      start: goes on from these weights of the same model: "synthetic" (those that come with the
+        package), or the path or URI of others; empty starts at random. Take another seed, for other studies.
       seed: of studies, initial weights and batches.
       views: folder where the views are kept for the next time.
       processes: that make them.
@@ -75,26 +80,28 @@ def pretrain(
     import keras
 
     from angiopipe import models
-    from angiopipe.pretraining.network import PretrainingNetwork, fold
+    from angiopipe.pretraining.network import PretrainingNetwork, hand_over, take_over
     from angiopipe.pretraining.pooling import settle
 
     keras.utils.set_random_seed(seed)
     keras.config.set_dtype_policy(precision)
-    network = PretrainingNetwork(model, preprocessing.size)
+    network = PretrainingNetwork(model, preprocessing.size, normalised=not start)
+    if start:
+        take_over(network, models.build(model.model_copy(update={"weights": start}), preprocessing.shape))
     rate = keras.optimizers.schedules.CosineDecay(
         0.0, max(1, steps - WARMUP_STEPS), warmup_target=learning_rate, warmup_steps=WARMUP_STEPS
     )
     optimizer = keras.optimizers.AdamW(rate, weight_decay=weight_decay)
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta", "prior"])
-    last = _fit(network, optimizer, source, steps, batch_size, seed)
+    last = _fit(network, optimizer, source, steps, batch_size, seed, xla)
     keras.config.set_dtype_policy("float32")
     folded = models.build(model, preprocessing.shape)
-    fold(network, folded)
+    hand_over(network, folded)
     entropy = settle(folded, source)
     made = {
         "command": "angiopipe pretrain",
         "studies": studies, "steps": steps, "batch_size": batch_size, "learning_rate": learning_rate,
-        "weight_decay": weight_decay, "precision": precision, "seed": seed,
+        "weight_decay": weight_decay, "precision": precision, "seed": seed, "start": _origin(start),
         "model": model.model_dump(mode="json"), "preprocessing": preprocessing.model_dump(mode="json"),
         "loss": last, "cross_entropy": round(entropy, 4),
     }  # fmt: skip
@@ -109,6 +116,7 @@ def _fit(
     steps: int,
     batch_size: int,
     seed: int,
+    xla: bool,
 ) -> float:
     """Runs the steps; returns the mean loss of the last ones."""
     import numpy as np
@@ -120,12 +128,18 @@ def _fit(
     variables = [*network.encoder.trainable_variables, *network.evidence.trainable_variables]
     optimizer.build(variables)
 
-    @tf.function
-    def step(views: tf.Tensor, sacs: tf.Tensor, kinds: tf.Tensor) -> tf.Tensor:
+    @tf.function(jit_compile=xla)
+    def gradients_of(
+        views: tf.Tensor, sacs: tf.Tensor, kinds: tf.Tensor
+    ) -> tuple[tf.Tensor, list[tf.Tensor]]:
         with tf.GradientTape() as tape:
             found, which = network(views, kinds, training=True)
             value = loss(found, which, sacs)
-        gradients = tape.gradient(value, variables)
+        return value, tape.gradient(value, variables)
+
+    @tf.function
+    def step(*batch: tf.Tensor) -> tf.Tensor:
+        value, gradients = gradients_of(*batch)
         optimizer.apply_gradients(zip(gradients, variables, strict=True))
         return value
 
@@ -136,6 +150,17 @@ def _fit(
         if number % SHOW_EVERY == 0:
             print(f"step {number}/{steps}: loss {np.mean(losses[-SHOW_EVERY:]):.3f}", flush=True)
     return round(float(np.mean(losses[-SHOW_EVERY:])), 4)
+
+
+def _origin(start: str) -> dict[str, Any] | None:
+    """What is known of the weights that pretraining went on from: the note beside them."""
+    if not start:
+        return None
+    from angiopipe.models.octoview import SHIPPED
+
+    weights = str(SHIPPED) if start == "synthetic" else start
+    note: dict[str, Any] = json.loads(storage.read_text(weights.removesuffix(".weights.h5") + ".json"))
+    return note
 
 
 def _publish(network: keras.Model, out: Path, made: dict[str, Any]) -> None:

@@ -10,7 +10,7 @@ import tensorflow as tf
 from angiopipe import models
 from angiopipe.models.octoview import FLIPPED, MIRRORED_LOCATIONS, RIGHT
 from angiopipe.pretraining.batches import view_batches
-from angiopipe.pretraining.network import PretrainingNetwork, fold, loss
+from angiopipe.pretraining.network import PretrainingNetwork, hand_over, loss
 from angiopipe.pretraining.pretrain import pretrain
 from angiopipe.pretraining.views import PretrainingViews, make_views, one_study
 from angiopipe.recipe import load_recipe
@@ -103,7 +103,7 @@ def test_folding_changes_no_evidence(recipe, source):
             layer.set_weights([rng.uniform(0.5, 1.5, w.shape) for w in layer.get_weights()])
     trained.evidence.set_weights([rng.normal(0, 0.3, w.shape) for w in trained.evidence.get_weights()])
     octoview = models.build(recipe.model, recipe.preprocessing.shape)
-    fold(trained, octoview)
+    hand_over(trained, octoview)
     left = VIEW_NAMES.index("LI-A")
     found, _ = trained(source.views[:2, left, ..., None], np.zeros(2, np.int32))
     maps = models.evidence(octoview)(
@@ -130,6 +130,26 @@ def test_the_command_writes_weights_a_recipe_can_start_from(tmp_path):
     wider = load_recipe("octoview", [*SMALL[:2], f"model.weights={out}", "model.widths=[8,16]"])
     with pytest.raises(ValueError, match="could not be loaded .*angiopipe pretrain"):
         models.build(wider.model, wider.preprocessing.shape)
+
+
+def test_pretraining_goes_on_from_weights(tmp_path):
+    arguments = {"studies": 4, "steps": 1, "batch_size": 4, "views": tmp_path / "views", "processes": 1}
+    first = pretrain(tmp_path / "first.weights.h5", overrides=SMALL[:2], **arguments)
+    second = pretrain(
+        tmp_path / "second.weights.h5",
+        overrides=SMALL[:2],
+        start=str(first),
+        learning_rate=1e-12,
+        xla=True,
+        **arguments,
+    )
+    made = [
+        models.build(recipe.model, recipe.preprocessing.shape).get_weights()
+        for recipe in (load_recipe("octoview", [*SMALL[:2], f"model.weights={w}"]) for w in (first, second))
+    ]
+    for one, two in zip(*made, strict=True):
+        np.testing.assert_allclose(one, two, atol=1e-6)
+    assert json.loads((tmp_path / "second.json").read_text())["start"]["learning_rate"] == 3e-3
 
 
 def test_the_weights_file_must_be_named_as_keras_wants():
