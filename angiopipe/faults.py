@@ -46,9 +46,11 @@ class FaultyStudies(ValueError):
 
     Attributes:
       faults: one line each: study, view, what was expected, what was found, the remedy.
+      details: the same as they were given.
     """
 
     def __init__(self, summary: str, faults: Sequence[Fault | str]):
+        self.details = tuple(faults)
         self.faults = [str(fault) for fault in faults]
         super().__init__("\n  ".join([summary, *self.faults]))
 

@@ -11,21 +11,19 @@ import functools
 import gc
 import inspect
 import json
-import logging
 import os
 import resource
 import sys
 import time
-from collections import deque
 from collections.abc import Callable
+from contextvars import ContextVar
 from typing import ParamSpec, TypeVar
 
 from angiopipe import storage
+from angiopipe.logs import log_failure, logged
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-LAST_LOG_LINES = 50
 
 RUN_ID_VARIABLE = "ANGIOPIPE_RUN_ID"
 """Where a pod finds the run's id; the run id `$ANGIOPIPE_RUN_ID` stands for its value."""
@@ -37,6 +35,24 @@ atexit.register(gc.freeze)
 def run_folder(data_root: str, run_id: str) -> str:
     """Where a run keeps what belongs to it alone: model, evaluation, failures, step records."""
     return storage.join(storage.absolute(data_root), "runs", run_id)
+
+
+_figures: ContextVar[dict[str, float] | None] = ContextVar("figures", default=None)
+
+
+def record_figures(**figures: float) -> None:
+    """Adds figures to the record of the step under way, such as `studies_in`, `studies_out`, `quarantined`."""
+    record = _figures.get()
+    if record is not None:
+        record.update(figures)
+
+
+def show_figures(log_metric: Callable[[str, float], None], data_root: str, run_id: str, name: str) -> None:
+    """Hands a finished step's figures on, one by one: its studies, seconds and peak memory (MB)."""
+    folder = run_folder(data_root, _run_id(run_id))
+    for figure, value in json.loads(storage.read_text(_record_uri(folder, name))).items():
+        if figure != "step":
+            log_metric(figure, float(value))
 
 
 def step(name: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
@@ -52,19 +68,23 @@ def step(name: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
         def run(*args: P.args, **kwargs: P.kwargs) -> R:
             arguments = signature.bind(*args, **kwargs)
             arguments.apply_defaults()
-            arguments.arguments["run_id"] = _run_id(arguments.arguments["run_id"])
-            folder = run_folder(arguments.arguments["data_root"], arguments.arguments["run_id"])
-            lines = _log_to_terminal()
-            started = time.monotonic()
-            try:
-                result = function(*arguments.args, **arguments.kwargs)
-            except BaseException as error:
-                _leave_failure(folder, name, error, list(lines))
-                raise
+            arguments.arguments["run_id"] = run_id = _run_id(arguments.arguments["run_id"])
+            folder = run_folder(arguments.arguments["data_root"], run_id)
+            figures: dict[str, float] = {}
+            token, started = _figures.set(figures), time.monotonic()
+            with logged(name, run_id) as lines:
+                try:
+                    result = function(*arguments.args, **arguments.kwargs)
+                except BaseException as error:
+                    _leave_failure(folder, name, error, list(lines))
+                    log_failure(error)
+                    raise
+                finally:
+                    _figures.reset(token)
             seconds = time.monotonic() - started
             storage.remove(_failure_uri(folder, name))
-            record = {"step": name, "seconds": round(seconds, 3), "peak_mb": _peak_mb()}
-            storage.write_text(storage.join(folder, "steps", f"{name}.json"), json.dumps(record) + "\n")
+            record = {"step": name, "seconds": round(seconds, 3), "peak_mb": _peak_mb(), **figures}
+            storage.write_text(_record_uri(folder, name), json.dumps(record) + "\n")
             return result
 
         return run
@@ -94,36 +114,18 @@ def _leave_failure(folder: str, name: str, error: BaseException, lines: list[str
     storage.write_text(_failure_uri(folder, name), json.dumps(failure, indent=1) + "\n")
 
 
+def _record_uri(folder: str, name: str) -> str:
+    return storage.join(folder, "steps", f"{name}.json")
+
+
 def _failure_uri(folder: str, name: str) -> str:
     return storage.join(folder, "failures", f"{name}.json")
 
 
 def _peak_mb() -> int:
-    """Peak resident memory of this process so far, MB (Linux counts in KiB, macOS in bytes)."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    """Peak resident memory so far, MB, of this process or of the largest it waited for.
+
+    Linux counts in KiB, macOS in bytes.
+    """
+    peak = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     return peak // (1 << 20 if sys.platform == "darwin" else 1 << 10)
-
-
-class _LastLines(logging.Handler):
-    def __init__(self) -> None:
-        super().__init__()
-        self.lines: deque[str] = deque(maxlen=LAST_LOG_LINES)
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.lines.append(self.format(record))
-
-
-def _log_to_terminal() -> deque[str]:
-    """Shows the library's log on the terminal, once, and keeps its last lines."""
-    logger = logging.getLogger("angiopipe")
-    for handler in logger.handlers:
-        if isinstance(handler, _LastLines):
-            return handler.lines
-    last = _LastLines()
-    terminal = logging.StreamHandler(sys.stderr)
-    for new in (last, terminal):
-        new.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
-        logger.addHandler(new)
-    logger.setLevel(logging.INFO)
-    logger.propagate = False
-    return last.lines

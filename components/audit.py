@@ -12,9 +12,11 @@ def audit(
     on_fault: str,
     pseudonymise: bool,
     report: dsl.Output[dsl.Artifact],
+    figures: dsl.Output[dsl.Metrics],
 ) -> None:
     """Reads back every shard of studies with TensorFlow's own reader, and stops the run if one is damaged."""
     from angiopipe.records.audit import audit as run
+    from angiopipe.step import show_figures
 
     run(
         studies=studies.path,
@@ -25,3 +27,4 @@ def audit(
         on_fault=on_fault,
         pseudonymise=pseudonymise,
     )
+    show_figures(figures.log_metric, data_root, run_id, "audit")

@@ -16,6 +16,7 @@ def evaluate(
 ) -> None:
     """Scores the test studies; shows metrics, ROC and report in Kubeflow."""
     from angiopipe.evaluation.evaluate import evaluate as run
+    from angiopipe.step import show_figures
 
     found = run(
         examples=examples.path,
@@ -27,4 +28,5 @@ def evaluate(
     )
     for name, value in found.metrics.items():
         metrics.log_metric(name, value)
+    show_figures(metrics.log_metric, data_root, run_id, "evaluate")
     roc.log_roc_curve(*map(list, zip(*found.roc, strict=True)))

@@ -12,13 +12,15 @@ def preprocess(
     overrides: list[str],
     beam_args: list[str],
     examples: dsl.Output[dsl.Dataset],
+    figures: dsl.Output[dsl.Metrics],
     fingerprint: str = "",
     code_version: str = "",
 ) -> str:
     """Makes a recipe's examples from studies."""
     from angiopipe.dataflow.preprocess import preprocess as run
+    from angiopipe.step import show_figures
 
-    return run(
+    made = run(
         studies=studies.path,
         out=examples.path,
         data_root=data_root,
@@ -26,4 +28,6 @@ def preprocess(
         recipe=recipe,
         overrides=overrides,
         beam_args=beam_args,
-    ).fingerprint
+    )
+    show_figures(figures.log_metric, data_root, run_id, "preprocess")
+    return made.fingerprint

@@ -12,9 +12,11 @@ def register(
     tracking_uri: str,
     model_name: str,
     registration: dsl.Output[dsl.Artifact],
+    figures: dsl.Output[dsl.Metrics],
 ) -> None:
     """Registers the model in MLflow as challenger, as champion too if there is none."""
     from angiopipe.registry.register import register as run
+    from angiopipe.step import show_figures
 
     run(
         model=model.path,
@@ -25,3 +27,4 @@ def register(
         tracking_uri=tracking_uri,
         model_name=model_name,
     )
+    show_figures(figures.log_metric, data_root, run_id, "register")

@@ -19,9 +19,11 @@ def score(
     beam_args: list[str],
     predictions: dsl.Output[dsl.Dataset],
     output: dsl.Output[dsl.Dataset],
+    figures: dsl.Output[dsl.Metrics],
 ) -> None:
     """Scores studies with a registered model and writes `output.csv`."""
     from angiopipe.registry.score import score as run
+    from angiopipe.step import show_figures
 
     run(
         images=images,
@@ -39,3 +41,4 @@ def score(
         beam_args=beam_args,
         output=output.path,
     )
+    show_figures(figures.log_metric, data_root, run_id, "score")

@@ -16,10 +16,12 @@ def train(
     start_deadline: float,
     cluster_settings: str,
     model: dsl.Output[dsl.Model],
+    figures: dsl.Output[dsl.Metrics],
     fingerprint: str = "",
     code_version: str = "",
 ) -> None:
     """Trains a recipe's model on its examples and keeps the best weights."""
+    from angiopipe.step import show_figures
     from angiopipe.training.train import train as run
 
     run(
@@ -35,3 +37,4 @@ def train(
         start_deadline=start_deadline,
         cluster_settings=cluster_settings,
     )
+    show_figures(figures.log_metric, data_root, run_id, "train")

@@ -22,11 +22,13 @@ def validate(
     inventory: dsl.Output[dsl.Dataset],
     faults: dsl.Output[dsl.Dataset],
     statistics: dsl.Output[dsl.HTML],
+    figures: dsl.Output[dsl.Metrics],
 ) -> str:
     """Checks labels and images, splits the studies, and lists them for the steps that follow; returns its fingerprint."""
     from angiopipe.cohort.validate import validate as run
+    from angiopipe.step import show_figures
 
-    return run(
+    made = run(
         images=images,
         labels=labels,
         out=inventory.path,
@@ -44,4 +46,6 @@ def validate(
         drift_threshold=drift_threshold,
         faults=faults.path,
         statistics=statistics.path,
-    ).fingerprint
+    )
+    show_figures(figures.log_metric, data_root, run_id, "validate")
+    return made.fingerprint

@@ -21,7 +21,7 @@ from angiopipe.cohort.splits import SplitSettings, stable_splits
 from angiopipe.cohort.statistics import Statistics, statistics_of
 from angiopipe.faults import fault_table
 from angiopipe.records.manifest import InventoryManifest
-from angiopipe.step import run_folder, step
+from angiopipe.step import record_figures, run_folder, step
 from angiopipe.study import ANEURYSM, INDEX, VIEW_NAMES
 
 log = logging.getLogger(__name__)
@@ -112,6 +112,9 @@ def validate(
     _write_parquet(table, manifest.labels_uri)
     _write_parquet(views.drop(columns="histogram"), manifest.views_uri)
     manifest.write(out)
+    record_figures(
+        studies_in=total, studies_out=len(table), quarantined=total - len(table), images=len(views)
+    )
     _tell(manifest)
     return manifest
 

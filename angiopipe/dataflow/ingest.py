@@ -22,7 +22,7 @@ from angiopipe.dataflow.shards import make_once, make_shards, shard_name
 from angiopipe.faults import FaultyStudies
 from angiopipe.records.manifest import InventoryManifest, StudiesManifest
 from angiopipe.records.schema import StudyRecord
-from angiopipe.step import run_folder, step
+from angiopipe.step import record_figures, run_folder, step
 from angiopipe.study import INDEX, LABELS, SPLITS, VIEW_NAMES
 
 STUDIES_PER_SHARD = 32
@@ -116,6 +116,9 @@ def ingest(
     report = removal_report(zip(views[INDEX], removed, strict=True)).to_csv(index=False)
     storage.write_text(storage.join(run_folder(data_root, run_id), "deidentification.csv"), report)
     manifest.write(out)
+    record_figures(
+        studies_in=len(labels), studies_out=manifest.studies, views=len(views), bytes_out=manifest.bytes
+    )
     return manifest
 
 

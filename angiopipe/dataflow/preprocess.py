@@ -15,7 +15,7 @@ from angiopipe.recipe import DEFAULT_RECIPE, Preprocessing, load_recipe
 from angiopipe.records.framing import read_records
 from angiopipe.records.manifest import ExamplesManifest, StudiesManifest
 from angiopipe.records.schema import ExampleRecord, StudyRecord
-from angiopipe.step import step
+from angiopipe.step import record_figures, step
 
 RECORD_FORMAT = "examples-2"
 
@@ -73,6 +73,7 @@ def preprocess(
         ),
     )
     manifest.write(out)
+    record_figures(studies_in=source.studies, studies_out=manifest.studies, bytes_out=manifest.bytes)
     return manifest
 
 

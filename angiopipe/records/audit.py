@@ -18,7 +18,7 @@ from angiopipe.records.agreement import (
     repeated_studies,
 )
 from angiopipe.records.manifest import ExamplesManifest, Manifest, StudiesManifest
-from angiopipe.step import step
+from angiopipe.step import record_figures, step
 
 if TYPE_CHECKING:  # It imports TensorFlow, which the command line should not wait for.
     from angiopipe.records.readback import SeenStudy, ShardAudit
@@ -113,6 +113,7 @@ def audit(
     report = _report(manifest, found, derived, made, labels, started)
     report.write(out)
     total = sum(report.counts.values())
+    record_figures(studies_in=manifest.studies, studies_out=total, views=report.views)
     log.info("audit: %d studies, %d views, read back whole by %s", total, report.views, report.reader)
     return report
 

@@ -118,6 +118,15 @@ class ShardedManifest(Manifest):
             counts[shard.split] = counts.get(shard.split, 0) + shard.studies
         return counts
 
+    @property
+    def studies(self) -> int:
+        return sum(shard.studies for shard in self.shards)
+
+    @property
+    def bytes(self) -> int:
+        """Of all shards."""
+        return sum(shard.bytes for shard in self.shards)
+
     def shard_uris(self, split: str) -> list[str]:
         return [storage.join(self.location, shard.name) for shard in self.shards if shard.split == split]
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from angiopipe import defaults, storage
 from angiopipe.dataflow.score import PredictionsManifest, make_predictions, plan_scoring, write_tables
 from angiopipe.faults import Fault, fault_table
-from angiopipe.step import run_folder, step
+from angiopipe.step import record_figures, run_folder, step
 from angiopipe.study import INDEX, LABELS
 
 if TYPE_CHECKING:
@@ -121,6 +121,7 @@ def score(
             storage.write_bytes(output, path.read_bytes())
     manifest.write(storage.join(location, "manifest.json"))
     manifest.write(out)
+    record_figures(studies_in=len(studies) + quarantined, studies_out=len(studies), quarantined=quarantined)
     log.info(
         "score: %d studies by %s version %s%s, in %s", len(studies), model.name, model.version,
         f", {quarantined} quarantined" if quarantined else "", manifest.output_uri,

@@ -6,21 +6,20 @@ of a TrainJob runs the same command with ANGIOPIPE_WORKERS, and TF_CONFIG is mad
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 import threading
 
 import tyro
 
+from angiopipe.logs import show_log
 from angiopipe.training.launch import LAUNCHED_VARIABLE
 from angiopipe.training.train import work
 
 
 def main() -> None:
     """Trains as the worker that the environment names."""
-    logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
-    logging.getLogger("angiopipe").setLevel(logging.INFO)
+    show_log()
     if LAUNCHED_VARIABLE in os.environ:
         threading.Thread(target=_end_with_launcher, daemon=True).start()
     try:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from angiopipe.faults import FaultyStudies
-from angiopipe.step import step
+from angiopipe.step import record_figures, show_figures, step
 
 
 @step("add")
@@ -45,3 +45,16 @@ def test_a_step_that_ends_well_clears_the_failure_of_an_earlier_try(tmp_path):
         add(-7, 2, str(tmp_path))
     add(1, 2, str(tmp_path))
     assert not list(Path(tmp_path).glob("runs/local/failures/*"))
+
+
+def test_a_step_tells_its_figures(tmp_path):
+    @step("count")
+    def count(data_root: str, run_id: str = "local") -> None:
+        record_figures(studies_in=5, studies_out=4, quarantined=1)
+
+    count(data_root=str(tmp_path))
+    shown: dict[str, float] = {}
+    show_figures(shown.__setitem__, str(tmp_path), "local", "count")
+    assert shown.keys() == {"seconds", "peak_mb", "studies_in", "studies_out", "quarantined"}
+    assert (shown["studies_in"], shown["studies_out"], shown["quarantined"]) == (5, 4, 1)
+    record_figures(studies_in=7)  # Outside a step nothing is recorded, and nothing fails.
