@@ -208,8 +208,19 @@ class Training(Fields):
     checkpoint_steps: NonNegativeInt = 0
 
 
+class Gate(Fields):
+    """When a model may take the champion's place.
+
+    Attributes:
+      margin: the AUROC that a challenger may cost at most: the lower end of the 95 % interval of
+        challenger minus champion (paired DeLong) must lie above minus this. 0 asks for a proven gain.
+    """
+
+    margin: float = Field(default=0.05, ge=0, lt=1)
+
+
 class Recipe(Fields):
-    """Preprocessing, model and training under one name."""
+    """Preprocessing, model, training and the gate under one name."""
 
     name: str
     preprocessing: Annotated[
@@ -218,6 +229,7 @@ class Recipe(Fields):
     ]
     model: Annotated[Vgg16 | SpatialAttention | Octoview, Field(discriminator="architecture")]
     training: Training
+    gate: Gate = Gate()
 
     def with_overrides(self, overrides: Sequence[str]) -> Self:
         """This recipe with some fields changed.
@@ -251,7 +263,7 @@ def _descend(document: dict[str, Any], groups: Sequence[str], field: str, overri
     for group in groups:
         document = document.get(group) if isinstance(document.get(group), dict) else {}  # type: ignore[assignment]
     if field not in document:
-        known = ", ".join(document) or "preprocessing.*, model.*, training.*"
+        known = ", ".join(document) or "preprocessing.*, model.*, training.*, gate.*"
         raise ValueError(f"recipe override {override!r}: no such field; here there are: {known}")
     return document
 
