@@ -13,6 +13,7 @@ from tests.unit.infra.built import INFRA, OVERLAYS, Object, overlay, pods
 
 GOOGLE = "142.250.179.123"
 METADATA = "169.254.169.254"
+KUBERNETES = "10.96.0.1"
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,15 @@ class Pod:
     labels: dict[str, str]
 
 
-STEP = Pod("kubeflow", {"pipelines.kubeflow.org/v2_component": "true"})
+# Kubeflow's own label, and those of the step that launches training: like its workers it is called `train`.
+STEP = Pod(
+    "kubeflow",
+    {
+        "pipelines.kubeflow.org/v2_component": "true",
+        "app.kubernetes.io/name": "angiopipe",
+        "app.kubernetes.io/component": "train",
+    },
+)
 STRANGER = Pod("kubeflow", {"app": "ml-pipeline-ui"})
 NEIGHBOUR = Pod("default", STEP.labels)
 DNS = Pod("kube-system", {"k8s-app": "kube-dns"})
@@ -38,7 +47,7 @@ def cast(name: str) -> dict[str, Pod | str]:
         for owner, namespace, template in pods(overlay(name))
     }
     others = {"step": STEP, "worker": worker, "stranger": STRANGER, "neighbour": NEIGHBOUR, "dns": DNS}
-    return {**ours, **others, "google": GOOGLE, "metadata": METADATA}
+    return {**ours, **others, "google": GOOGLE, "metadata": METADATA, "kubernetes": KUBERNETES}
 
 
 def may_talk(
@@ -92,13 +101,16 @@ def is_peer(rule: Object, namespace: str, peer: Pod | str) -> bool:
 
 def matches(selector: Object, labels: dict[str, str]) -> bool:
     expressions = selector.get("matchExpressions", [])
-    assert all(one["operator"] == "In" for one in expressions)
+    assert {one["operator"] for one in expressions} <= {"In", "Exists"}
     return selector.get("matchLabels", {}).items() <= labels.items() and all(
-        labels.get(one["key"]) in one["values"] for one in expressions
+        one["key"] in labels and ("values" not in one or labels[one["key"]] in one["values"])
+        for one in expressions
     )
 
 
 TALK = [
+    ("step", "kubernetes", 443),
+    ("step", "stranger", 8887),
     ("step", "mlflow", 5000),
     ("step", "flink-jobserver", 8099),
     ("step", "flink-jobserver", 8098),
@@ -123,6 +135,9 @@ ON_GKE = [
     for where, port in (("google", 443), ("metadata", 80))
 ]
 SILENCE = [
+    ("worker", "kubernetes", 443),
+    ("worker", "stranger", 8887),
+    ("mlflow", "kubernetes", 443),
     ("stranger", "mlflow", 5000),
     ("neighbour", "mlflow", 5000),
     ("neighbour", "flink-jobserver", 8099),

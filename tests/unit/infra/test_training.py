@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from angiopipe.cluster.settings import ClusterSettings, load_cluster_settings
-from tests.unit.infra.built import INFRA, OVERLAYS, build, containers, named, new_secrets, overlay, pod
+from pipelines.settings import load_settings
+from tests.unit.infra.built import (
+    INFRA,
+    OVERLAYS,
+    Object,
+    build,
+    containers,
+    named,
+    new_secrets,
+    overlay,
+    pod,
+)
 
 
 def settings_of(name: str) -> ClusterSettings:
@@ -77,3 +90,31 @@ def test_training_can_be_set_up_alone():
         "RoleBinding",
         "ServiceAccount",
     ]
+
+
+@pytest.mark.parametrize("name", OVERLAYS)
+def test_the_pipelines_settings_fit_too(name):
+    settings = load_settings(INFRA / "overlays" / name / "pipelines.yaml", {})
+    objects = overlay(name)
+    assert settings.parameters_of("training")["cluster_settings"].endswith("/settings/training.yaml")
+    assert settings.schedules["training"]
+    for source in settings.storage.secret_env.values():
+        assert source.key in named(new_secrets(name), "Secret", source.secret, "kubeflow")["stringData"]
+    store = named(objects, "ConfigMap", "object-store")["data"]
+    assert settings.storage.endpoint == store.get("AWS_ENDPOINT_URL", "")
+    assert served(settings.tracking_uri.removeprefix("http://"), objects)
+    [options] = settings.beam_args
+    beam = dict(re.findall(r"--(\w+)=(\S+)", options))
+    assert served(beam["job_endpoint"], objects)
+    replicas = named(objects, "Deployment", "flink-taskmanager")["spec"]["replicas"]
+    assert int(beam["parallelism"]) == replicas
+    [pool] = pod(objects, "flink-taskmanager")["spec"]["initContainers"]
+    assert beam["environment_config"].replace("localhost", "127.0.0.1") == pool["args"][0]
+
+
+def served(address: str, objects: tuple[Object, ...]) -> bool:
+    """Whether `<service>.<namespace>:<port>` leads to one of the services."""
+    host, _, port = address.partition(":")
+    service, _, namespace = host.partition(".")
+    ports = named(objects, "Service", service, namespace)["spec"]["ports"]
+    return int(port) in {one["port"] for one in ports}
