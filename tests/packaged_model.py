@@ -54,10 +54,14 @@ def make_manifests(out: Path, recipe_name: str = "octoview") -> tuple[ModelManif
             OperatingThreshold(name="youden", rule="for the tests", threshold=0.0),
             OperatingThreshold(name="sensitivity_90", rule="for the tests", threshold=1.0),
         ),
-        metrics={"test_auroc": 0.5}, roc=(),
+        metrics={"test_auroc": 0.5, "test_auroc_low": 0.2, "test_auroc_high": 0.8, "test_studies": 2.0},
+        roc=((0.0, 0.0, 1.0), (1.0, 1.0, 0.0)),
     )  # fmt: skip
-    for name in ("history.csv", "predictions.csv", "report.html"):
-        (out / name).write_text("")
+    (out / "report.html").write_text("<html></html>")
+    (out / "history.csv").write_text("epoch,seconds,loss\n1,1.0,0.5\n")
+    (out / "predictions.csv").write_text(
+        "Index,split,true_Aneurysm,probability_Aneurysm\n1,test,0,0.4\n2,test,1,0.4\n"
+    )
     return model, evaluation
 
 

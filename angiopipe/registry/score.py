@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from angiopipe import defaults, storage
 from angiopipe.dataflow.score import PredictionsManifest, make_predictions, plan_scoring, write_tables
 from angiopipe.faults import Fault, fault_table
+from angiopipe.registry.register import tracking_uri_of
 from angiopipe.step import record_figures, run_folder, step
 from angiopipe.study import INDEX, LABELS
 
@@ -77,7 +78,8 @@ def score(
       out: where the predictions' manifest is written.
       data_root: where the run keeps its data, a path or URI.
       run_id: names the run under the data root.
-      tracking_uri: MLflow's server or database; empty is the SQLite database under the data root.
+      tracking_uri: MLflow's server or database; empty is MLFLOW_TRACKING_URI, or else the
+        SQLite database under the data root.
       model_name: the registered model.
       alias: which of its versions.
       operating_point: one of the model's own; makes the column `decision` of the predictions' table.
@@ -94,7 +96,7 @@ def score(
     from angiopipe.cohort.fingerprint import data_fingerprint
     from angiopipe.evaluation.assessment import LOCATION_THRESHOLD
 
-    model = _registered(tracking_uri or _local_tracking_uri(data_root), model_name, alias)
+    model = _registered(tracking_uri_of(tracking_uri, data_root), model_name, alias)
     location = storage.join(run_folder(data_root, run_id), "scoring")
     studies, views, quarantined = _studies(
         images, study_list, location, allow_missing, on_fault, quarantine_share
@@ -187,12 +189,6 @@ def _registered(tracking_uri: str, name: str, alias: str) -> RegisteredModel:
             f"({error.message}); train and register one, or name another"
         ) from None
     return RegisteredModel(tracking_uri, name, str(version.version), version.tags.get("weights_sha256", ""))
-
-
-def _local_tracking_uri(data_root: str) -> str:
-    from angiopipe.registry.register import local_tracking_uri
-
-    return local_tracking_uri(data_root)
 
 
 def _quieten_mlflow() -> None:
