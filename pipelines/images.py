@@ -68,7 +68,7 @@ def pinned(settings: Settings, used: Iterable[str]) -> Settings:
         raise PipelineError(
             "; ".join(faults)
             + "; give `<image>@sha256:<digest>` in the settings, or run what the tag means at that "
-            "time with --unpinned"
+            "time with --unpinned or `pin_images: false`"
         )
     return settings.model_copy(update={"images": settings.images | images})
 

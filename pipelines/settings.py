@@ -135,6 +135,7 @@ class Settings(_Fields):
       request_seconds: how long one answer may take.
       token: for an installation that asks for one; only from the environment.
       images: instead of the components' own, by name: base, train. A digest is resolved for a tag.
+      pin_images: whether `submit` and `schedule` refuse a tag whose digest cannot be had.
       image_pull_secrets: Secrets with the registry's credentials.
       labels: of every pod.
       env: variables of every step.
@@ -157,6 +158,7 @@ class Settings(_Fields):
     request_seconds: float = Field(default=30, gt=0)
     token: SecretStr = SecretStr("")
     images: dict[str, str] = {}
+    pin_images: bool = True
     image_pull_secrets: tuple[str, ...] = ()
     labels: dict[str, str] = {}
     env: Environment = {}

@@ -58,3 +58,15 @@ def test_a_step_tells_its_figures(tmp_path):
     assert shown.keys() == {"seconds", "peak_mb", "studies_in", "studies_out", "quarantined"}
     assert (shown["studies_in"], shown["studies_out"], shown["quarantined"]) == (5, 4, 1)
     record_figures(studies_in=7)  # Outside a step nothing is recorded, and nothing fails.
+
+
+def test_a_pod_finds_the_runs_id_in_its_environment(tmp_path, monkeypatch):
+    monkeypatch.setenv("ANGIOPIPE_RUN_ID", "from-the-pod")
+    add(1, 2, str(tmp_path), run_id="$ANGIOPIPE_RUN_ID")
+    assert (tmp_path / "runs" / "from-the-pod" / "steps" / "add.json").exists()
+    monkeypatch.delenv("ANGIOPIPE_RUN_ID")
+    with pytest.raises(
+        ValueError, match="expected the run's id in the environment variable ANGIOPIPE_RUN_ID"
+    ):
+        add(1, 2, str(tmp_path), run_id="$ANGIOPIPE_RUN_ID")
+    assert [path.name for path in (tmp_path / "runs").iterdir()] == ["from-the-pod"]

@@ -38,7 +38,8 @@ def write_settings(kubeflow, tmp_path: Path) -> WriteSettings:
             "host": kubeflow.url,
             "request_seconds": 60,
             "images": {name: f"registry.example.org/python-{name}:1@{DIGEST}" for name in ("base", "train")},
-            "storage": {"data_root": str(tmp_path / "root")},
+            "storage": {"data_root": f"memory://{tmp_path.name}"},
+            "tracking_uri": "http://mlflow.example.org",
             "parameters": {"training": {"images": "s3://raw/images", "labels": "s3://raw/labels.csv"}},
             **fields,
         }

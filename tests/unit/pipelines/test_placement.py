@@ -17,8 +17,11 @@ from pipelines.package import Package, compile_package
 from pipelines.placement import placed
 from pipelines.settings import Settings, load_settings
 
-INFRA = Path(__file__).parents[3] / "infra" / "pipelines"
-GKE, KIND = (load_settings(INFRA / f"{name}.yaml", {}) for name in ("gke", "kind"))
+INFRA = Path(__file__).parents[3] / "infra"
+GPU, ALONE = (
+    load_settings(INFRA / "pipelines" / f"{name}.yaml", {}) for name in ("gpu-steps", "kubeflow-alone")
+)
+OVERLAYS = {name: load_settings(INFRA / "overlays" / name / "pipelines.yaml", {}) for name in ("gke", "kind")}
 
 
 def compiled(pipeline: str, settings: Settings) -> Package:
@@ -45,7 +48,7 @@ def tasks(dag: dict[str, Any], components: dict[str, Any]) -> dict[str, dict]:
 
 @pytest.fixture(scope="module", params=list(PIPELINES))
 def package(request) -> Package:
-    return compiled(request.param, GKE)
+    return compiled(request.param, GPU)
 
 
 def test_every_task_has_cpu_memory_time_and_labels(package):
@@ -95,7 +98,7 @@ def test_what_is_cached_finds_its_runs_id_in_its_pod(package):
 
 
 def test_training_has_a_gpu_its_nodes_and_shared_memory():
-    container, told = executors(compiled("training", GKE))["train"]
+    container, told = executors(compiled("training", GPU))["train"]
     assert container["resources"]["accelerator"]["type"] == "nvidia.com/gpu"
     assert container["resources"]["accelerator"]["count"] == "1"
     assert container["resources"]["memoryLimit"] == 32 * 2**30 / 1e9
@@ -104,16 +107,16 @@ def test_training_has_a_gpu_its_nodes_and_shared_memory():
     assert told["emptyDirMounts"] == [
         {"medium": "Memory", "mountPath": "/dev/shm", "sizeLimit": "4Gi", "volumeName": "shared-memory"}
     ]
-    others = [one for name, one in executors(compiled("training", GKE)).items() if name != "train"]
+    others = [one for name, one in executors(compiled("training", GPU)).items() if name != "train"]
     assert not any("accelerator" in container["resources"] for container, _ in others)
 
 
 def test_without_a_gpu_pool_nothing_asks_for_one():
-    assert "accelerator" not in compiled("training", KIND).content.decode()
+    assert "accelerator" not in compiled("training", ALONE).content.decode()
 
 
 def test_the_images_are_the_settings(package):
-    assert set(package.images) <= set(GKE.images.values())
+    assert set(package.images) <= set(GPU.images.values())
 
 
 def test_secrets_come_from_kubernetes_and_are_nowhere_in_the_package(package):
@@ -130,34 +133,34 @@ def test_secrets_come_from_kubernetes_and_are_nowhere_in_the_package(package):
 
 
 def test_the_token_of_the_environment_stays_out_of_the_package():
-    settings = load_settings(INFRA / "gke.yaml", {"ANGIOPIPE_KFP_TOKEN": "s3cr3t-t0ken"})
+    settings = load_settings(INFRA / "pipelines" / "gpu-steps.yaml", {"ANGIOPIPE_KFP_TOKEN": "s3cr3t-t0ken"})
     assert settings.token.get_secret_value() == "s3cr3t-t0ken"
     assert b"s3cr3t-t0ken" not in compiled("training", settings).content
     assert "s3cr3t-t0ken" not in repr(settings)
 
 
 def test_an_object_store_of_ones_own_is_reached_with_credentials_from_a_secret():
-    for container, told in executors(compiled("training", KIND)).values():
+    for container, told in executors(compiled("training", ALONE)).values():
         env = {one["name"]: one["value"] for one in container["env"]}
         assert env["AWS_ENDPOINT_URL"] == "http://minio-service.kubeflow:9000"
         assert {each["secretName"] for each in told["secretAsEnv"]} == {"mlpipeline-minio-artifact"}
 
 
 def test_the_same_settings_give_the_same_bytes(package):
-    assert compiled(package.name, GKE).content == package.content
+    assert compiled(package.name, GPU).content == package.content
 
 
 def test_the_steps_are_listed_as_they_run():
-    assert compiled("training", KIND).tasks == [
+    assert compiled("training", ALONE).tasks == [
         "validate", "ingest", "audit", "preprocess", "train", "evaluate", "register",
     ]  # fmt: skip
 
 
 def test_the_settings_parameters_are_the_packages_defaults():
-    graph, _ = compiled("training", GKE).documents
+    graph, _ = compiled("training", GPU).documents
     given = graph["root"]["inputDefinitions"]["parameters"]
     assert given["data_root"]["defaultValue"] == "gs://angiopipe/data"
-    assert given["beam_args"]["defaultValue"] == list(GKE.beam_args)
+    assert given["beam_args"]["defaultValue"] == list(GPU.beam_args)
     assert given["images"]["defaultValue"] == "gs://angiopipe/raw/images"
 
 
@@ -175,7 +178,7 @@ def test_a_pipeline_in_a_pipeline_is_refused():
 
 
 def test_a_local_graph_is_told_nothing_that_it_would_warn_about():
-    placed(load("training"), GKE)  # which must leave the graph itself as it is
+    placed(load("training"), GPU)  # which must leave the graph itself as it is
     spec = MessageToDict(load("training").pipeline_spec)
     assert not MessageToDict(load("training").platform_spec)
     assert all(
@@ -183,3 +186,13 @@ def test_a_local_graph_is_told_nothing_that_it_would_warn_about():
         for one in spec["deploymentSpec"]["executors"].values()
     )
     assert not any("retryPolicy" in task for task in spec["root"]["dag"]["tasks"].values())
+
+
+@pytest.mark.parametrize("name", OVERLAYS)
+@pytest.mark.parametrize("pipeline", PIPELINES)
+def test_the_settings_of_the_clusters_fit_the_pipelines(pipeline, name):
+    settings = OVERLAYS[name]
+    graph, _ = compiled(pipeline, settings).documents
+    given = graph["root"]["inputDefinitions"]["parameters"]
+    assert given["data_root"]["defaultValue"] == settings.storage.data_root
+    assert given["tracking_uri"]["defaultValue"] == settings.tracking_uri

@@ -71,6 +71,14 @@ def test_a_tag_without_a_registry_is_refused_unless_it_is_asked_for(kubeflow, wr
     assert kubeflow.runs
 
 
+def test_what_only_a_laptop_has_is_refused(kubeflow, write_settings):
+    with pytest.raises(SystemExit) as caught:
+        submit(write_settings(storage={}, tracking_uri=""), "--data-root", "data")
+    assert "data_root: expected a URI that every pod reaches, found data" in str(caught.value)
+    assert "tracking_uri: expected MLflow's server, found none" in str(caught.value)
+    assert not kubeflow.requests
+
+
 def test_other_settings_of_the_same_commit_are_another_version(kubeflow, write_settings):
     submit(write_settings())
     submit(write_settings(steps={"train": {"memory": "32Gi"}}))
@@ -137,7 +145,7 @@ def test_a_failed_run_ends_with_what_its_step_left_behind(kubeflow, write_settin
             images=str(tmp_path / "images"),
             labels=str(labels),
             out=str(tmp_path / "out"),
-            data_root=str(tmp_path / "root"),
+            data_root=f"memory://{tmp_path.name}",
             run_id=run["run_id"],
         )
     with pytest.raises(SystemExit, match=r"failed after 110 s; failed: validate") as caught:
