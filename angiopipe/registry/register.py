@@ -171,4 +171,4 @@ def _move_aliases(model_name: str, version: int) -> tuple[str, ...]:
     if "champion" not in client.get_registered_model(model_name).aliases:
         client.set_registered_model_alias(model_name, "champion", str(version))
     aliases = client.get_registered_model(model_name).aliases
-    return tuple(sorted(alias for alias, of in aliases.items() if int(of) == version))
+    return tuple(sorted((alias for alias, of in aliases.items() if int(of) == version), reverse=True))
