@@ -24,7 +24,7 @@ DEMO_OVERRIDES ?= preprocessing.size=128 training.epochs=8
 unexport PYTHONDONTWRITEBYTECODE
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: help setup demo demo-cohort run check format test test-serving test-servers test-tfio test-flink images test-docker lock clean
+.PHONY: help setup demo demo-cohort run check format test test-serving test-chromium test-servers test-tfio test-flink images test-docker lock clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -68,6 +68,9 @@ test: $(READY) ## all tests that need no Docker, JVM, browser or GPU
 
 test-serving: $(READY) ## the registered model in a fresh environment (2 GB, from the network) and behind a real server
 	@$(BIN)/pytest -m serving
+
+test-chromium: $(READY) ## the report and the model card in headless Chromium
+	@$(BIN)/pytest -m chromium
 
 test-tfio: $(TFIO_READY) ## the audit through tensorflow-io from a real S3 server, DICOM included; its own environment
 	@$(TFIO_BIN)/pytest --confcutdir=tests/tfio tests/tfio

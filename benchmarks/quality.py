@@ -29,7 +29,7 @@ from sklearn.metrics import roc_auc_score
 
 from angiopipe.cohort.synthetic.settings import REALISTIC
 from angiopipe.cohort.synthetic.synthesize import write_cohort
-from angiopipe.evaluation.assessment import LEAST_STUDIES
+from angiopipe.evaluation.metrics import LEAST_STUDIES
 from angiopipe.records.manifest import EvaluationManifest, ExamplesManifest, ModelManifest
 from angiopipe.study import LOCATIONS, VIEW_NAMES
 

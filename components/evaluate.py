@@ -13,8 +13,9 @@ def evaluate(
     metrics: dsl.Output[dsl.Metrics],
     roc: dsl.Output[dsl.ClassificationMetrics],
     report: dsl.Output[dsl.HTML],
+    card: dsl.Output[dsl.Markdown],
 ) -> None:
-    """Scores the test studies; shows metrics, ROC and report in Kubeflow."""
+    """Scores the test studies; shows metrics, ROC, report and model card in Kubeflow."""
     from angiopipe.evaluation.evaluate import evaluate as run
     from angiopipe.step import show_figures
 
@@ -23,6 +24,7 @@ def evaluate(
         model=model.path,
         out=evaluation.path,
         report=report.path,
+        card=card.path,
         data_root=data_root,
         run_id=run_id,
     )

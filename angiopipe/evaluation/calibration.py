@@ -12,11 +12,11 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.special import log_expit
 
+from angiopipe.evaluation.metrics import LEAST_STUDIES
+from angiopipe.evaluation.predictions import Predictions
+from angiopipe.evaluation.scoring import ALL_VIEWS, ScoredSplit
 from angiopipe.records.manifest import Calibration
 from angiopipe.study import ANEURYSM
-
-LEAST_STUDIES = 5
-"""Fewer studies of a class in validation say nothing about probabilities, so none are changed."""
 
 LOWEST, HIGHEST = 0.05, 20.0
 """A temperature at these bounds is no calibration: the scores separate nothing, or everything."""
@@ -97,3 +97,30 @@ def fit_calibration(labels: np.ndarray, logits: np.ndarray) -> tuple[Calibration
     return Calibration(
         aneurysm=temperatures[0], locations=temperatures[-1] if len(fits) > 1 else 1.0
     ), untouched
+
+
+def calibrated(
+    validation: ScoredSplit, test: ScoredSplit
+) -> tuple[Predictions, Predictions, dict[str, Predictions], tuple[str, ...]]:
+    """Predictions with temperatures fitted on validation.
+
+    Returns:
+      Those of validation and of test from every view there is; of test from each other selection of
+      views, by its name; and a sentence for each temperature that could not be fitted.
+    """
+    calibration, untouched = fit_calibration(validation.labels, validation.logits[ALL_VIEWS])
+    others = {name: predicted(test, calibration, name) for name in test.logits if name != ALL_VIEWS}
+    return predicted(validation, calibration), predicted(test, calibration), others, untouched
+
+
+def predicted(scored: ScoredSplit, calibration: Calibration, selection: str = ALL_VIEWS) -> Predictions:
+    """What a model says of studies, given a selection of their views."""
+    return Predictions(
+        split=scored.split,
+        indices=scored.indices,
+        labels=scored.labels,
+        logits=scored.logits[selection],
+        present=scored.present,
+        sizes=scored.sizes,
+        calibration=calibration,
+    )

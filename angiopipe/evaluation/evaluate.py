@@ -1,4 +1,4 @@
-"""The evaluate step: predictions, figures and report of a model on validation and test studies."""
+"""The evaluate step: predictions, figures, report and model card, from validation and test studies."""
 
 from __future__ import annotations
 
@@ -19,18 +19,20 @@ from angiopipe.step import run_folder, step
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import keras
+
     from angiopipe.evaluation.assessment import Assessment
+    from angiopipe.evaluation.evaluated import Evaluated
     from angiopipe.evaluation.example_studies import ExampleStudy, Group
     from angiopipe.evaluation.predictions import Predictions
     from angiopipe.evaluation.scoring import ScoredSplit
-    from angiopipe.records.manifest import Calibration
 
 log = logging.getLogger(__name__)
 
 
 @step("evaluate")
 def evaluate(
-    examples: str, model: str, out: str, report: str, data_root: str, run_id: str = "local"
+    examples: str, model: str, out: str, report: str, data_root: str, run_id: str = "local", card: str = ""
 ) -> EvaluationManifest:
     """Evaluates a model on the validation and test studies.
 
@@ -39,9 +41,10 @@ def evaluate(
       model: URI of the model's manifest.
       out: where the evaluation's manifest is written.
       report: where the HTML report is written.
-      data_root: URI under which runs keep their data; predictions and report lie in
+      data_root: URI under which runs keep their data; predictions, report and model card lie in
         `runs/<run id>/evaluation/`.
       run_id: names the run.
+      card: where the model card is written as Markdown too; empty leaves it in the run's folder alone.
 
     Returns:
       The manifest written to `out`.
@@ -52,28 +55,25 @@ def evaluate(
     """
     from angiopipe import models
     from angiopipe.evaluation.assessment import assess
-    from angiopipe.evaluation.calibration import fit_calibration
-    from angiopipe.evaluation.predictions import predictions_table, table_csv
-    from angiopipe.evaluation.report import Evaluated, render
-    from angiopipe.evaluation.scoring import ALL_VIEWS, score
+    from angiopipe.evaluation.calibration import calibrated
+    from angiopipe.evaluation.evaluated import Evaluated
+    from angiopipe.evaluation.scoring import score
+    from angiopipe.evaluation.slices import PROJECTIONS
     from angiopipe.training.predict import scorer
 
     data, trained = ExamplesManifest.read(examples), ModelManifest.read(model)
     check_preprocessing(data, trained)
-    forward = scorer(models.load(trained))
-    scored = [
-        score(forward, data, split, trained.recipe.training.batch_size) for split in ("validation", "test")
-    ]
-    calibration, _ = fit_calibration(scored[0].labels, scored[0].logits[ALL_VIEWS])
-    validation, test = (_predictions(part, calibration) for part in scored)
-    found = assess(validation, test)
+    network = models.load(trained)
+    forward, batch_size = scorer(network), trained.recipe.training.batch_size
+    held_out = score(forward, data, "validation", batch_size)
+    frozen = score(forward, data, "test", batch_size, PROJECTIONS)
+    validation, test, projections, untouched = calibrated(held_out, frozen)
+    found = assess(validation, test, projections)
     _log(found)
     location = storage.join(run_folder(data_root, run_id), "evaluation")
-    manifest = _manifest(location, data, trained, scored[1], calibration, found)
-    storage.write_text(manifest.predictions_uri, table_csv(predictions_table((validation, test))))
-    page = render(Evaluated(data, trained, validation, test, found, _example_studies(data, test, found)))
-    storage.write_text(manifest.report_uri, page)
-    storage.write_text(report, page)
+    manifest = _manifest(location, data, trained, frozen, found)
+    studies = _example_studies(network, data, test, found)
+    _write(Evaluated(data, trained, manifest, validation, test, found, untouched, studies), report, card)
     manifest.write(storage.join(location, MANIFEST_NAME))
     manifest.write(out)
     return manifest
@@ -90,25 +90,11 @@ def check_preprocessing(examples: ExamplesManifest, model: ModelManifest) -> Non
         )
 
 
-def _predictions(part: ScoredSplit, calibration: Calibration) -> Predictions:
-    from angiopipe.evaluation.predictions import Predictions
-    from angiopipe.evaluation.scoring import ALL_VIEWS
-
-    return Predictions(
-        part.split, part.indices, part.labels, part.logits[ALL_VIEWS], part.present, calibration
-    )
-
-
 def _manifest(
-    location: str,
-    examples: ExamplesManifest,
-    model: ModelManifest,
-    test: ScoredSplit,
-    calibration: Calibration,
-    found: Assessment,
+    location: str, examples: ExamplesManifest, model: ModelManifest, test: ScoredSplit, found: Assessment
 ) -> EvaluationManifest:
-    from angiopipe.evaluation.assessment import flat_metrics
     from angiopipe.evaluation.fingerprint import studies_fingerprint
+    from angiopipe.evaluation.flat_metrics import flat_metrics
 
     return EvaluationManifest(
         location=location,
@@ -116,7 +102,7 @@ def _manifest(
         data_fingerprint=examples.data_fingerprint,
         weights_sha256=model.weights_sha256,
         test_fingerprint=studies_fingerprint(test.indices, test.labels, test.sha256),
-        calibration=calibration,
+        calibration=found.calibration,
         operating_points=tuple(
             OperatingThreshold(name=point.name, rule=point.rule, threshold=point.threshold)
             for point in found.operating_points
@@ -127,15 +113,34 @@ def _manifest(
 
 
 def _example_studies(
-    examples: ExamplesManifest, test: Predictions, found: Assessment
+    network: keras.Model, examples: ExamplesManifest, test: Predictions, found: Assessment
 ) -> Sequence[tuple[Group, Sequence[ExampleStudy]]]:
+    from angiopipe import models
     from angiopipe.evaluation.example_studies import choose, illustrate, read_examples
 
-    groups = choose(test, found.operating_points[0].threshold)
+    groups, evidence = choose(test, found.deciding.threshold), models.evidence(network)
     records = read_examples(examples, "test", {test.indices[row] for group in groups for row in group.rows})
     return [
-        (group, [illustrate(test, row, records[test.indices[row]]) for row in group.rows]) for group in groups
+        (group, [illustrate(test, row, records[test.indices[row]], evidence) for row in group.rows])
+        for group in groups
     ]
+
+
+def _write(evaluated: Evaluated, report: str, card: str) -> None:
+    """Writes the predictions, the report and the model card."""
+    from angiopipe.evaluation import card as model_card
+    from angiopipe.evaluation.predictions import predictions_table, table_csv
+    from angiopipe.evaluation.report import render
+
+    manifest, page, text = evaluated.evaluation, render(evaluated), model_card.markdown(evaluated)
+    table = table_csv(predictions_table((evaluated.validation, evaluated.test)))
+    storage.write_text(manifest.predictions_uri, table)
+    storage.write_text(manifest.card_uri, text)
+    storage.write_text(manifest.card_page_uri, model_card.page(evaluated))
+    if card:
+        storage.write_text(card, text)
+    for uri in (manifest.report_uri, report):
+        storage.write_text(uri, page)
 
 
 def _log(found: Assessment) -> None:

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from angiopipe.evaluation.overlays import overlays
 from angiopipe.evaluation.predictions import Predictions
 from angiopipe.evaluation.scoring import records
 from angiopipe.html.thumbnail import thumbnail
 from angiopipe.records.manifest import ExamplesManifest
 from angiopipe.records.schema import ExampleRecord
 from angiopipe.study import LOCATIONS, VIEW_NAMES
+
+if TYPE_CHECKING:
+    import keras
 
 STUDIES_A_GROUP = 2
 THUMBNAIL_PIXELS = 192
@@ -40,10 +45,12 @@ class Thumbnail:
     Attributes:
       name: one of `study.VIEW_NAMES`.
       source: a data URI of a JPEG; empty where the study lacks the view.
+      overlay: a data URI of a PNG of the model's evidence; empty where it has none to show.
     """
 
     name: str
     source: str
+    overlay: str
 
 
 @dataclass(frozen=True)
@@ -110,13 +117,17 @@ def read_examples(
     return found
 
 
-def illustrate(test: Predictions, row: int, record: ExampleRecord) -> ExampleStudy:
-    """The study at `row` of the predictions with its thumbnails."""
+def illustrate(
+    test: Predictions, row: int, record: ExampleRecord, evidence: keras.Model | None = None
+) -> ExampleStudy:
+    """The study at `row` of the predictions with its thumbnails, and what `models.evidence` says of them."""
     answers = test.probabilities[row, 1:]
     likeliest = np.argsort(-answers, kind="stable")[:3] if test.predicts_locations else ()
     views = tuple(
-        Thumbnail(name, thumbnail(view, THUMBNAIL_PIXELS) if present else "")
-        for name, view, present in zip(VIEW_NAMES, record.views, record.present, strict=True)
+        Thumbnail(name, thumbnail(view, THUMBNAIL_PIXELS), seen) if present else Thumbnail(name, "", "")
+        for name, view, present, seen in zip(
+            VIEW_NAMES, record.views, record.present, overlays(evidence, record), strict=True
+        )
     )
     return ExampleStudy(
         index=test.indices[row],

@@ -48,14 +48,16 @@ class Plot:
       title: what a screen reader says.
       x_label, y_label: of the axes.
       lines: drawn in this order.
-      dots: (x, y) in drawing units.
+      dots: (x, y, label) in drawing units.
+      bars: (x, y of one end, y of the other) in drawing units, the intervals of dots.
     """
 
     title: str
     x_label: str
     y_label: str
     lines: tuple[Line, ...]
-    dots: tuple[tuple[float, float], ...] = ()
+    dots: tuple[tuple[float, float, str], ...] = ()
+    bars: tuple[tuple[float, float, float], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -79,10 +81,10 @@ class Histogram:
 def roc_plot(found: Assessment) -> Plot:
     """The ROC of both splits, with the operating points as they fall on the test split."""
     dots = []
-    for point in found.operating_points:
+    for number, point in enumerate(found.operating_points, start=1):
         sensitivity, specificity = point.test.sensitivity, point.test.specificity
         if sensitivity and specificity:
-            dots.append(_place(1 - specificity.value, sensitivity.value))
+            dots.append((*_place(1 - specificity.value, sensitivity.value), str(number)))
     lines = (
         Line("reference", _path(((0.0, 0.0), (1.0, 1.0)))),
         Line("validation", _path([(x, y) for x, y, _ in found.validation.roc])),
@@ -102,6 +104,22 @@ def precision_recall_plot(found: Assessment) -> Plot:
     return Plot("Precision-recall curve", "Recall (sensitivity)", "Precision", lines)
 
 
+def reliability_plot(found: Assessment) -> Plot:
+    """Observed over predicted shares in test; the reference is where both are equal."""
+    calibrated, uncalibrated = found.test.reliability.bins, found.test.uncalibrated.bins
+    lines = (
+        Line("reference", _path(((0.0, 0.0), (1.0, 1.0)))),
+        Line("validation", _path([(part.predicted, part.observed.value) for part in uncalibrated])),
+        Line("test", _path([(part.predicted, part.observed.value) for part in calibrated])),
+    )
+    dots = tuple((*_place(part.predicted, part.observed.value), "") for part in calibrated)
+    bars = tuple(
+        (_place(part.predicted, 0)[0], _place(0, part.observed.low)[1], _place(0, part.observed.high)[1])
+        for part in calibrated
+    )
+    return Plot("Reliability curve", "Predicted probability", "Observed share", lines, dots, bars)
+
+
 def histogram(found: Assessment, test: Predictions) -> Histogram:
     """How the test studies' probabilities are spread, by class."""
     counts = [np.histogram(test.scores[test.truth == label], BINS, (0, 1))[0] for label in (1, 0)]
@@ -111,7 +129,7 @@ def histogram(found: Assessment, test: Predictions) -> Histogram:
         _bars(counts[0], most, upwards=True),
         _bars(counts[1], most, upwards=False),
         most,
-        tuple(round(point.threshold * WIDTH, 1) for point in found.operating_points),
+        tuple(round(min(point.threshold, 1) * WIDTH, 1) for point in found.operating_points),
     )
 
 

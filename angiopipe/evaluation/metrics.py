@@ -14,6 +14,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+LEAST_STUDIES = 5
+"""Figures over fewer studies of a class say next to nothing, so none are given."""
+
 NO_VARIANCE = 1e-15
 """A variance this small is rounding: real ones are at least about 1 / studies squared."""
 

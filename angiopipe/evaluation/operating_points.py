@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from sklearn.metrics import roc_curve
 
 from angiopipe.evaluation.metrics import normal_quantile
 
-WANTED_SENSITIVITY = 0.90
+CALLS_NONE = float(np.nextafter(np.float32(1), np.float32(2)))
+"""A threshold above every probability, which are float32."""
 
 
 @dataclass(frozen=True)
@@ -108,15 +110,27 @@ def youden_threshold(labels: np.ndarray, scores: np.ndarray) -> float:
     return _below(scores, float(thresholds[1:][np.argmax((true_rate - false_rate)[1:])]))
 
 
-def sensitivity_threshold(labels: np.ndarray, scores: np.ndarray) -> float:
-    """The highest threshold that finds at least `WANTED_SENSITIVITY` of the positive studies."""
+def sensitivity_threshold(labels: np.ndarray, scores: np.ndarray, wanted: float) -> float:
+    """The highest threshold that finds at least the share `wanted` of the positive studies."""
     _, true_rate, thresholds = roc_curve(labels, scores, drop_intermediate=False)
-    return _below(scores, float(thresholds[np.argmax(true_rate >= WANTED_SENSITIVITY)]))
+    return _below(scores, float(thresholds[np.argmax(true_rate >= wanted)]))
+
+
+def specificity_threshold(labels: np.ndarray, scores: np.ndarray, wanted: float) -> float:
+    """The lowest threshold that clears at least the share `wanted` of the negative studies.
+
+    Where even the highest score would call too many of them, it is above 1 and calls none.
+    """
+    false_rate, _, thresholds = roc_curve(labels, scores, drop_intermediate=False)
+    lowest = float(thresholds[np.flatnonzero(1 - false_rate >= wanted)[-1]])
+    return _below(scores, lowest) if np.isfinite(lowest) else CALLS_NONE
 
 
 RULES: dict[str, tuple[str, Callable[[np.ndarray, np.ndarray], float]]] = {
     "youden": ("Greatest sensitivity + specificity (Youden)", youden_threshold),
-    "sensitivity_90": (f"Sensitivity of at least {100 * WANTED_SENSITIVITY:.0f} %", sensitivity_threshold),
+    "sensitivity_90": ("Sensitivity of at least 90 %", partial(sensitivity_threshold, wanted=0.90)),
+    "sensitivity_95": ("Sensitivity of at least 95 %", partial(sensitivity_threshold, wanted=0.95)),
+    "specificity_90": ("Specificity of at least 90 %", partial(specificity_threshold, wanted=0.90)),
 }
 
 

@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from angiopipe import models
+from angiopipe.records.calibration import probabilities
 from angiopipe.records.manifest import Calibration
 from angiopipe.study import ANEURYSM, INDEX, LABELS, VIEW_NAMES
 
@@ -24,6 +24,7 @@ class Predictions:
       labels: (n, 22) uint8, in the order of `study.LABELS`.
       logits: (n, 22) float32 as the model gives them; the locations are NaN for a model that predicts none.
       present: (n, 8) uint8, 1 where the study has the view.
+      sizes: (n, 8, 2) rows and columns of each view before preprocessing, pixels; 0 where absent.
       calibration: what turns logits into probabilities.
     """
 
@@ -32,6 +33,7 @@ class Predictions:
     labels: np.ndarray
     logits: np.ndarray
     present: np.ndarray
+    sizes: np.ndarray
     calibration: Calibration = Calibration()  # noqa: RUF009 (immutable)
 
     def __post_init__(self) -> None:
@@ -50,7 +52,7 @@ class Predictions:
     @cached_property
     def probabilities(self) -> np.ndarray:
         """(n, 22) float32, calibrated; the locations are NaN for a model that predicts none."""
-        return models.probabilities(self.logits, self.calibration)
+        return probabilities(self.logits, self.calibration)
 
     @property
     def truth(self) -> np.ndarray:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
-import tensorflow as tf
 
 from angiopipe import storage
 from angiopipe.records.framing import read_records
 from angiopipe.records.manifest import ExamplesManifest
 from angiopipe.records.schema import ExampleRecord
 from angiopipe.study import LABELS, VIEWS
-from angiopipe.training.predict import Scorer
+
+# The figures' modules know these classes too, and need no TensorFlow.
+if TYPE_CHECKING:
+    from angiopipe.training.predict import Scorer
 
 ALL_VIEWS = "all"
 """The selection that gives the model every view there is."""
@@ -63,6 +66,8 @@ def score(
     Raises:
       ValueError: there is no such split, or a shard is missing, truncated or damaged.
     """
+    import tensorflow as tf
+
     masks = {ALL_VIEWS: np.ones(len(VIEWS), np.uint8), **(selections or {})}
     studies: list[ExampleRecord] = []
     logits: dict[str, list[np.ndarray]] = {name: [] for name in masks}

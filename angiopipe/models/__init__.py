@@ -7,13 +7,12 @@ and gives float32 logits, (batch, 1) of `Aneurysm` or (batch, 22) in the order o
 from __future__ import annotations
 
 import keras
-import numpy as np
 
 from angiopipe import storage
 from angiopipe.models import octoview, spatial_attention, vgg16
 from angiopipe.recipe import Octoview, SpatialAttention, Vgg16
-from angiopipe.records.manifest import Calibration, ModelManifest
-from angiopipe.study import LABELS
+from angiopipe.records.calibration import probabilities as probabilities
+from angiopipe.records.manifest import ModelManifest
 
 
 def build(model: Vgg16 | SpatialAttention | Octoview, shape: tuple[int, int, int, int]) -> keras.Model:
@@ -63,23 +62,3 @@ def evidence(model: keras.Model) -> keras.Model | None:
       `study.LABELS`, each view the way it came; None for architectures without such maps.
     """
     return octoview.evidence(model) if model.name == "octoview" else None
-
-
-def probabilities(logits: np.ndarray, calibration: Calibration | None = None) -> np.ndarray:
-    """The sigmoids of logits, each divided by its temperature.
-
-    Args:
-      logits: (studies, 1) or (studies, 22).
-      calibration: the temperatures, as evaluation fitted them; None takes the logits as they are.
-
-    Returns:
-      (studies, 22) float32 in the order of `study.LABELS`; NaN where the model has no output.
-    """
-    result = np.full((len(logits), len(LABELS)), np.nan, np.float32)
-    calibration = calibration or Calibration()
-    temperatures = np.full(logits.shape[1], calibration.locations)
-    temperatures[0] = calibration.aneurysm
-    scaled = logits.astype(np.float64) / temperatures
-    exponentials = np.exp(-np.abs(scaled))
-    result[:, : logits.shape[1]] = np.where(scaled >= 0, 1, exponentials) / (1 + exponentials)
-    return result

@@ -210,12 +210,13 @@ class OperatingThreshold(Fields):
     Attributes:
       name: one of `evaluation.operating_points.RULES`, part of the metrics' names.
       rule: how the threshold was chosen, for a reader.
-      threshold: a study is called positive from this calibrated probability of `Aneurysm` on.
+      threshold: a study is called positive from this calibrated probability of `Aneurysm` on; above 1,
+        none is.
     """
 
     name: str
     rule: str
-    threshold: float = Field(ge=0, le=1)
+    threshold: float = Field(ge=0)
 
 
 class EvaluationManifest(Manifest):

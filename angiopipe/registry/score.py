@@ -94,7 +94,7 @@ def score(
       ValueError: there is no such model or operating point.
     """
     from angiopipe.cohort.fingerprint import data_fingerprint
-    from angiopipe.evaluation.assessment import LOCATION_THRESHOLD
+    from angiopipe.evaluation.locations import LOCATION_THRESHOLD
 
     model = _registered(tracking_uri_of(tracking_uri, data_root), model_name, alias)
     location = storage.join(run_folder(data_root, run_id), "scoring")

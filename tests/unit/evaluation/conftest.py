@@ -8,10 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from angiopipe.evaluation.assessment import assess
+from angiopipe.evaluation.evaluated import Evaluated
+from angiopipe.evaluation.example_studies import choose, illustrate
 from angiopipe.evaluation.predictions import Predictions
 from angiopipe.recipe import Recipe, load_recipe
 from angiopipe.records.framing import write_record
-from angiopipe.records.manifest import ExamplesManifest, ModelManifest, Shard
+from angiopipe.records.manifest import EvaluationManifest, ExamplesManifest, ModelManifest, Shard
 from angiopipe.records.schema import ExampleRecord
 from angiopipe.storage import file_sha256
 from angiopipe.study import LABELS, VIEWS
@@ -39,7 +42,8 @@ def predicted() -> Callable[..., Predictions]:
         if not locations:
             logits[:, 1:] = np.nan
         present = np.ones((studies, len(VIEWS)), np.uint8)
-        return Predictions(split, tuple(f"S{row}" for row in range(studies)), labels, logits, present)
+        sizes = np.full((studies, len(VIEWS), 2), (720, 700))
+        return Predictions(split, tuple(f"S{row}" for row in range(studies)), labels, logits, present, sizes)
 
     return make
 
@@ -91,6 +95,47 @@ def _write_shard(path: Path, split: str, studies: int, shape: tuple[int, int, in
     return Shard(
         name=path.name, split=split, studies=studies, bytes=path.stat().st_size, sha256=file_sha256(path)
     )
+
+
+@pytest.fixture
+def evaluated(
+    predicted: Callable[..., Predictions],
+    examples_of: Callable[[str], ExamplesManifest],
+    trained: Callable[..., ModelManifest],
+) -> Callable[..., Evaluated]:
+    """What a report is about: (recipe, change of the predictions) -> Evaluated."""
+
+    def make(name: str, change: Callable[[Predictions], Predictions] = lambda part: part) -> Evaluated:
+        locations = name == "octoview"
+        validation, test = (change(predicted(s, n, locations)) for s, n in (("validation", 40), ("test", 60)))
+        found = assess(validation, test, {"A": test, "B": test})
+        groups = choose(test, found.deciding.threshold)
+        studies = [(group, [illustrate(test, row, BLACK) for row in group.rows]) for group in groups]
+        examples, model = examples_of(name), trained(name)
+        manifest = EvaluationManifest(
+            location="/nowhere",
+            examples_fingerprint=examples.fingerprint,
+            data_fingerprint=examples.data_fingerprint,
+            weights_sha256=model.weights_sha256,
+            test_fingerprint="7" * 16,
+            calibration=found.calibration,
+            operating_points=(),
+            metrics={},
+            roc=(),
+        )
+        return Evaluated(examples, model, manifest, validation, test, found, (), studies)
+
+    return make
+
+
+BLACK = ExampleRecord(
+    index="",
+    labels=np.zeros(len(LABELS), np.uint8),
+    present=np.ones(len(VIEWS), np.uint8),
+    views=np.zeros((len(VIEWS), 32, 32, 1), np.uint8),
+    sha256=("",) * len(VIEWS),
+    sizes=((32, 32),) * len(VIEWS),
+)
 
 
 @pytest.fixture

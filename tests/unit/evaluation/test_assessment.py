@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from angiopipe.evaluation.assessment import assess, flat_metrics
+from angiopipe.evaluation.assessment import assess
+from angiopipe.evaluation.flat_metrics import flat_metrics
 from angiopipe.evaluation.predictions import Predictions, predictions_table, table_csv
 from angiopipe.study import LABELS
 

@@ -14,6 +14,9 @@ from sklearn.metrics import roc_auc_score
 
 from angiopipe import models
 from angiopipe.evaluation.evaluate import evaluate
+from angiopipe.evaluation.fingerprint import studies_fingerprint
+from angiopipe.evaluation.operating_points import RULES
+from angiopipe.evaluation.scoring import records
 from angiopipe.records.manifest import EvaluationManifest, ExamplesManifest, ModelManifest
 from angiopipe.storage import file_sha256
 from angiopipe.training.predict import predict
@@ -34,7 +37,9 @@ def manifests(
         digest = file_sha256(Path(manifest.weights_uri))
         examples.write(str(tmp_path / "examples.json"))
         manifest.model_copy(update={"weights_sha256": digest}).write(str(tmp_path / "model.json"))
-        names = {"examples": "examples.json", "model": "model.json", "out": "out.json", "report": "page.html"}
+        names = {"examples": "examples.json", "model": "model.json", "out": "out.json"} | {
+            "report": "page.html", "card": "card.md",
+        }  # fmt: skip
         return {key: str(tmp_path / file) for key, file in names.items()} | {
             "data_root": str(tmp_path / "data")
         }
@@ -52,7 +57,12 @@ def test_evaluation_from_manifests_to_manifest(manifests: Callable[[str], Manife
     assert found.location == str(folder)
     model = ModelManifest.read(arguments["model"])
     assert found.weights_sha256 == model.weights_sha256
-    assert Path(arguments["report"]).read_bytes() == (folder / "report.html").read_bytes()
+    for kind, file in (("report", "report.html"), ("card", "card.md")):
+        assert Path(arguments[kind]).read_bytes() == (folder / file).read_bytes()
+    assert Path(found.card_page_uri).read_text().startswith("<!DOCTYPE html>")
+    overlays = Path(found.report_uri).read_text().count("data:image/png")
+    assert (overlays > 0) == (name == "octoview")
+    _check_fingerprint(found, ExamplesManifest.read(arguments["examples"]))
     _check_table(pd.read_csv(found.predictions_uri), found, arguments)
     json.dumps(found.model_dump(), allow_nan=False)
 
@@ -77,6 +87,23 @@ def _check_table(table: pd.DataFrame, found: EvaluationManifest, arguments: Mani
     )
     called = test.probability_Aneurysm >= found.operating_point("youden").threshold
     assert found.metrics["youden_sensitivity"] == called[test.true_Aneurysm == 1].mean()
+
+
+def _check_fingerprint(found: EvaluationManifest, examples: ExamplesManifest) -> None:
+    """The name depends on the studies alone, not on their order."""
+    studies = sorted(records(examples, "test"), key=lambda study: study.index)
+    labels, sha256 = np.stack([study.labels for study in studies]), [study.sha256 for study in studies]
+    indices = [study.index for study in studies]
+    assert found.test_fingerprint == studies_fingerprint(indices, labels, sha256)
+
+
+def test_an_operating_point_is_asked_for_by_name(manifests: Callable[[str], Manifests]) -> None:
+    found = evaluate(**manifests("kium_vgg16"))
+    assert [point.name for point in found.operating_points] == list(RULES)
+    assert found.operating_point() == found.operating_points[0]
+    assert found.operating_point("sensitivity_95").threshold == found.metrics["sensitivity_95_threshold"]
+    with pytest.raises(ValueError, match="'sensitivity_99': expected one of youden, sensitivity_90"):
+        found.operating_point("sensitivity_99")
 
 
 def test_examples_of_another_preprocessing_are_refused(manifests: Callable[[str], Manifests]) -> None:

@@ -20,7 +20,8 @@ def scored(truth: list[int], scores: list[float]) -> Predictions:
     logits = np.full(labels.shape, logit(0.1), np.float32)
     logits[:, 0] = logit(scores)
     indices = tuple(f"test-17-{row}" for row in range(len(truth)))
-    return Predictions("test", indices, labels, logits, np.ones((len(truth), 8), np.uint8))
+    present, sizes = np.ones((len(truth), 8), np.uint8), np.full((len(truth), 8, 2), 32)
+    return Predictions("test", indices, labels, logits, present, sizes)
 
 
 def test_groups_hold_the_surest_first() -> None:

@@ -7,6 +7,7 @@ from angiopipe.evaluation.operating_points import (
     Confusion,
     operating_points,
     sensitivity_threshold,
+    specificity_threshold,
     wilson,
     youden_threshold,
 )
@@ -50,15 +51,29 @@ def test_youden_is_the_best_of_all_thresholds() -> None:
 
 def test_sensitivity_threshold_is_the_highest_that_finds_enough() -> None:
     labels, scores = np.array([1] * 10 + [0] * 2), np.array([*np.linspace(0.1, 1, 10), 0.05, 0.15])
-    threshold = sensitivity_threshold(labels, scores)
+    threshold = sensitivity_threshold(labels, scores, 0.9)
     assert np.mean(scores[:10] >= threshold) == 0.9
     assert threshold == pytest.approx((0.2 + 0.15) / 2)
+
+
+def test_specificity_threshold_is_the_lowest_that_clears_enough() -> None:
+    labels, scores = np.array([0] * 10 + [1] * 2), np.array([*np.linspace(0, 0.9, 10), 0.85, 0.99])
+    threshold = specificity_threshold(labels, scores, 0.9)
+    assert np.mean(scores[:10] < threshold) == 0.9
+    assert threshold == pytest.approx((0.85 + 0.8) / 2)
+    assert specificity_threshold(labels, scores, 0.95) == pytest.approx((0.99 + 0.9) / 2)
+
+
+def test_where_the_surest_studies_are_healthy_none_is_called() -> None:
+    labels, scores = np.array([0, 0, 1, 1]), np.array([1.0, 1.0, 0.3, 0.2], np.float32)
+    threshold = specificity_threshold(labels, scores, 0.9)
+    assert Confusion.at(labels, scores, threshold) == Confusion(0, 2, 0, 2)
 
 
 def test_thresholds_lie_between_scores() -> None:
     labels, scores = np.array([0, 1, 1]), np.array([0.2, 0.6, 0.9], np.float32)
     assert youden_threshold(labels, scores) == pytest.approx(0.4)
-    assert 0 < sensitivity_threshold(np.array([1, 0]), np.array([0.2, 0.6])) < 0.2
+    assert 0 < sensitivity_threshold(np.array([1, 0]), np.array([0.2, 0.6]), 0.9) < 0.2
 
 
 def test_thresholds_come_from_validation_alone() -> None:
@@ -69,6 +84,8 @@ def test_thresholds_come_from_validation_alone() -> None:
     assert [point.threshold for point in first] == [point.threshold for point in second]
     assert [point.validation for point in first] == [point.validation for point in second]
     assert [point.test for point in first] != [point.test for point in second]
-    assert [point.name for point in first] == ["youden", "sensitivity_90"]
-    for point, (labels, scores) in zip(second, [tests[1]] * 2, strict=True):
+    assert [point.name for point in first] == [
+        "youden", "sensitivity_90", "sensitivity_95", "specificity_90",
+    ]  # fmt: skip
+    for point, (labels, scores) in zip(second, [tests[1]] * 4, strict=True):
         assert point.test == Confusion.at(labels, scores, point.threshold)
