@@ -14,8 +14,7 @@ from typing import Literal
 
 import numpy as np
 
-from angiopipe.evaluation.assessment import LEAST_STUDIES
-from angiopipe.evaluation.metrics import paired_delong
+from angiopipe.evaluation.metrics import LEAST_STUDIES, paired_delong
 from angiopipe.recipe import Fields
 from angiopipe.registry.answers import Answers
 from angiopipe.study import ANEURYSM, LABELS, LOCATIONS
