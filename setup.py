@@ -35,7 +35,7 @@ TENSORFLOW = [
     "tensorflow-cpu>=2.21,<2.22; sys_platform == 'linux' and platform_machine == 'x86_64'",
     "tensorflow>=2.21,<2.22; sys_platform != 'linux' or platform_machine != 'x86_64'",
 ]
-TRAIN = ["keras>=3.15,<4", "matplotlib", "mlflow>=3.17,<4"]
+TRAIN = ["keras>=3.15,<4", "matplotlib", "mlflow>=3.17,<4", "optuna>=5,<6"]
 DEV = [
     "boto3",
     "docker",

@@ -16,6 +16,7 @@ COMMANDS = {
     "ingest": "angiopipe.dataflow.ingest",
     "audit": "angiopipe.records.audit",
     "preprocess": "angiopipe.dataflow.preprocess",
+    "search": "angiopipe.training.search",
     "train": "angiopipe.training.train",
     "evaluate": "angiopipe.evaluation.evaluate",
     "register": "angiopipe.registry.register",

@@ -21,3 +21,9 @@ START_DEADLINE = 300.0
 
 OPERATING_POINT = "youden"
 """Which of the operating points decides where one decision is asked for."""
+
+SEARCH_TRIALS = 20
+"""How many settings a hyper-parameter search tries."""
+
+SEARCH_STARTUP_TRIALS = 5
+"""So many of them are drawn at random and trained to their end, as a measure for the others."""

@@ -21,6 +21,7 @@ from pydantic import (
     PositiveFloat,
     PositiveInt,
     ValidationError,
+    field_validator,
 )
 
 from angiopipe.study import VIEWS
@@ -181,6 +182,9 @@ class Training(Fields):
         are in the training split, measured against the most frequent location.
       location_weight_cap: at most this much.
       checkpoint_steps: a checkpoint after so many steps, besides one after every epoch; 0 writes none.
+      ensemble: trains so many models and averages their logits, each without one fold of the training
+        split, on which its best epoch is chosen; 0 trains one model. The validation split is no part
+        of it: what is calibrated there was chosen elsewhere.
     """
 
     epochs: PositiveInt
@@ -206,6 +210,14 @@ class Training(Fields):
     location_weighting: Literal["none", "inverse_frequency"] = "none"
     location_weight_cap: float = Field(default=10.0, ge=1)
     checkpoint_steps: NonNegativeInt = 0
+    ensemble: NonNegativeInt = 0
+
+    @field_validator("ensemble")
+    @classmethod
+    def _leaves_studies_to_train_on(cls, ensemble: int) -> int:
+        if ensemble == 1:
+            raise ValueError("expected 0 (one model) or a number of folds from 2")
+        return ensemble
 
 
 class Gate(Fields):

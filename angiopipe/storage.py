@@ -82,6 +82,15 @@ def remove(uri: str) -> None:
         filesystem.rm_file(path)
 
 
+def remove_folder(uri: str) -> None:
+    """Removes a folder and all that is in it, if it is there."""
+    if is_local(uri):
+        shutil.rmtree(local_path(uri), ignore_errors=True)
+    elif exists(uri):
+        filesystem, path = fsspec.core.url_to_fs(uri)
+        filesystem.rm(path, recursive=True)
+
+
 def list_files(uri: str) -> list[str]:
     """The URIs of the files directly in a folder, sorted; empty where there is no such folder."""
     if is_local(uri):

@@ -13,7 +13,11 @@ import docstring_parser
 
 from pipelines.errors import PipelineError
 
-PIPELINES = {"training": "pipelines.training", "scoring": "pipelines.scoring"}
+PIPELINES = {
+    "training": "pipelines.training",
+    "search": "pipelines.search",
+    "scoring": "pipelines.scoring",
+}
 """Each pipeline's module, which has a graph of the pipeline's name."""
 
 REQUIRED = inspect.Parameter.empty

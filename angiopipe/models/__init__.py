@@ -9,7 +9,7 @@ from __future__ import annotations
 import keras
 
 from angiopipe import storage
-from angiopipe.models import octoview, spatial_attention, vgg16
+from angiopipe.models import ensemble, octoview, spatial_attention, vgg16
 from angiopipe.recipe import Octoview, SpatialAttention, Vgg16
 from angiopipe.records.calibration import probabilities as probabilities
 from angiopipe.records.manifest import ModelManifest
@@ -33,7 +33,7 @@ def build(model: Vgg16 | SpatialAttention | Octoview, shape: tuple[int, int, int
 
 
 def load(manifest: ModelManifest) -> keras.Model:
-    """A trained model, rebuilt from its recipe.
+    """A trained model, rebuilt from its recipe; an ensemble's members in one, which takes K times the memory.
 
     Raises:
       ValueError: the weights are not those that training wrote.
@@ -42,23 +42,34 @@ def load(manifest: ModelManifest) -> keras.Model:
     if not isinstance(settings, Vgg16):
         # The trained weights replace the pretrained ones, which need not be at hand.
         settings = settings.model_copy(update={"weights": None})
-    model = build(settings, manifest.recipe.preprocessing.shape)
-    with storage.staged(manifest.weights_uri) as path:
+    shape = manifest.recipe.preprocessing.shape
+    members = []
+    for uri, sha256 in manifest.weights_files.items():
+        members.append(build(settings, shape))
+        _load_weights(members[-1], uri, sha256)
+    return ensemble.join(members, shape) if manifest.members else members[0]
+
+
+def _load_weights(model: keras.Model, uri: str, sha256: str) -> None:
+    with storage.staged(uri) as path:
         found = storage.file_sha256(path)
-        if found != manifest.weights_sha256:
+        if found != sha256:
             raise ValueError(
-                f"{manifest.weights_uri}: expected SHA-256 {manifest.weights_sha256}, found {found}; "
+                f"{uri}: expected SHA-256 {sha256}, found {found}; "
                 "the weights were changed after training: train again or restore the file"
             )
         model.load_weights(str(path))
-    return model
 
 
 def evidence(model: keras.Model) -> keras.Model | None:
-    """The maps behind a model's logits.
+    """The maps behind a model's logits; of an ensemble, the mean of its members' maps.
 
     Returns:
       A model from the same inputs to (batch, 8, h, w, 22) float32 logit-like maps in the order of
       `study.LABELS`, each view the way it came; None for architectures without such maps.
     """
-    return octoview.evidence(model) if model.name == "octoview" else None
+    members = ensemble.members(model)
+    if members:
+        maps = [found for member in members if (found := evidence(member))]
+        return ensemble.join(maps, tuple(model.input["views"].shape[1:])) if maps else None
+    return octoview.evidence(model) if ensemble.architecture(model) == "octoview" else None

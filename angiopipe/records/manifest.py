@@ -6,9 +6,11 @@ its presence is what makes a folder of shards count.
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Sequence
 from typing import Literal, Self
 
-from pydantic import Field, PositiveFloat, ValidationError
+from pydantic import Field, PositiveFloat, ValidationError, model_validator
 
 from angiopipe import defaults, storage
 from angiopipe.recipe import Fields, Recipe
@@ -152,17 +154,40 @@ class ExamplesManifest(ShardedManifest):
     preprocessing_digest: str
 
 
+class Member(Fields):
+    """One model of an ensemble, trained without one fold of the training split.
+
+    Attributes:
+      weights: name of its weights' file in the manifest's location.
+      weights_sha256: of that file.
+      best_epoch: the epoch, counted from 1, whose weights were kept.
+      fold_auroc: of `Aneurysm` on the fold it was trained without, at that epoch.
+    """
+
+    weights: str
+    weights_sha256: str
+    best_epoch: int
+    fold_auroc: float
+
+
+def ensemble_sha256(members: Sequence[Member]) -> str:
+    """What names an ensemble's weights as one: the SHA-256 of its members' SHA-256s, a line each."""
+    return hashlib.sha256("".join(f"{m.weights_sha256}\n" for m in members).encode()).hexdigest()
+
+
 class ModelManifest(Manifest):
-    """A trained model: `location` holds `model.weights.h5`, `history.csv` and `environment.json`.
+    """A trained model: `location` holds its weights, `history.csv` and `environment.json`.
 
     Attributes:
       location: URI of the folder.
       recipe: all settings it was made with; rebuilds the architecture.
       examples_fingerprint, data_fingerprint: what it was trained on.
       seed: of initial weights and shuffling.
-      best_epoch: the epoch, counted from 1, whose weights were kept.
-      validation_auroc: of `Aneurysm` at that epoch.
-      weights_sha256: of `model.weights.h5`.
+      best_epoch: the epoch, counted from 1, whose weights were kept; 0 for an ensemble, whose members
+        have their own.
+      validation_auroc: of `Aneurysm` with these weights.
+      weights_sha256: of `model.weights.h5`; of an ensemble see `ensemble_sha256`.
+      members: of an ensemble, in the order of their folds; empty for a single model.
     """
 
     kind: Literal["model"] = "model"
@@ -174,9 +199,27 @@ class ModelManifest(Manifest):
     best_epoch: int
     validation_auroc: float
     weights_sha256: str
+    members: tuple[Member, ...] = ()
+
+    @model_validator(mode="after")
+    def _members_are_named(self) -> Self:
+        if self.members and self.weights_sha256 != ensemble_sha256(self.members):
+            raise ValueError(
+                f"weights_sha256: expected {ensemble_sha256(self.members)}, that of the {len(self.members)} "
+                f"members, found {self.weights_sha256}; train again or restore the manifest"
+            )
+        return self
+
+    @property
+    def weights_files(self) -> dict[str, str]:
+        """The URI of every file of weights, to its SHA-256; one for a single model."""
+        if not self.members:
+            return {self.weights_uri: self.weights_sha256}
+        return {storage.join(self.location, m.weights): m.weights_sha256 for m in self.members}
 
     @property
     def weights_uri(self) -> str:
+        """Of a single model's weights."""
         return storage.join(self.location, "model.weights.h5")
 
     @property
@@ -186,6 +229,11 @@ class ModelManifest(Manifest):
     @property
     def environment_uri(self) -> str:
         return storage.join(self.location, "environment.json")
+
+    @property
+    def epochs_kept(self) -> tuple[int, ...]:
+        """The best epoch of the model, or of every member."""
+        return tuple(member.best_epoch for member in self.members) or (self.best_epoch,)
 
 
 class Calibration(Fields):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.metadata
+import posixpath
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -92,7 +94,9 @@ def model_files(model: ModelManifest, evaluation: EvaluationManifest) -> Iterato
     with tempfile.TemporaryDirectory(prefix="angiopipe-") as name:
         folder = Path(name) / "model"
         folder.mkdir()
-        (folder / Path(model.weights_uri).name).write_bytes(storage.read_bytes(model.weights_uri))
+        for uri in model.weights_files:
+            with storage.staged(uri) as path:
+                shutil.copyfile(path, folder / posixpath.basename(uri))
         model.write(str(folder / MANIFEST_NAME))
         evaluation.write(str(folder / EVALUATION_NAME))
         (folder / PREPROCESSING_NAME).write_text(preprocessing_version(model.recipe.preprocessing))

@@ -56,26 +56,41 @@ def tags_of(trained: ModelManifest) -> dict[str, str]:
 
 
 def log_epochs(tracking: Tracking, trained: ModelManifest) -> None:
-    """The training history as `epoch/<column>`, each epoch a step.
+    """The training history as `epoch/<column>`, or `member-<k>/epoch/<column>` of an ensemble, each epoch a step.
 
     Their times are the run's start and the epochs' seconds, the same in every attempt, so that an
     epoch logged twice is one point.
     """
     history = pd.read_csv(io.BytesIO(storage.read_bytes(trained.history_uri)))
-    ended = tracking.run.info.start_time + (1000 * history["seconds"].cumsum()).astype(int)
-    metrics = [
-        Metric(f"epoch/{name}", float(row[name]), int(ended[number]), int(row["epoch"]))
-        for number, row in history.iterrows()
-        for name in history.columns.drop("epoch")
+    _log_metrics(tracking, "logging the epochs", epoch_metrics(history, tracking.run.info.start_time))
+
+
+def epoch_metrics(history: pd.DataFrame, start: int) -> list[Metric]:
+    """A training history's figures.
+
+    Args:
+      history: a row an epoch; an ensemble's has a column `member`.
+      start: when the first epoch began, milliseconds.
+    """
+    ended = start + (1000 * history["seconds"].cumsum()).astype(int)
+    return [
+        Metric(f"{_member(row)}epoch/{name}", float(row[name]), int(time), int(row["epoch"]))
+        for (_, row), time in zip(history.iterrows(), ended, strict=True)
+        for name in history.columns.drop(["epoch", "member"], errors="ignore")
     ]
-    _log_metrics(tracking, "logging the epochs", metrics)
+
+
+def _member(row: pd.Series) -> str:
+    return f"member-{int(row['member'])}/" if "member" in row else ""
 
 
 def log_figures(
     tracking: Tracking, trained: ModelManifest, evaluated: EvaluationManifest, model_id: str
 ) -> None:
     """The evaluation's metrics, linked to the model, and each step's seconds and peak memory."""
-    figures = {**evaluated.metrics, "best_epoch": trained.best_epoch, **_step_figures(tracking.key.folder)}
+    figures = {**evaluated.metrics, **_step_figures(tracking.key.folder)}
+    if not trained.members:
+        figures["best_epoch"] = trained.best_epoch
 
     def log() -> None:
         known = tracking.client.get_run(tracking.run_id).data.metrics

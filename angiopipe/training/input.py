@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from angiopipe import storage
 from angiopipe.recipe import Training
-from angiopipe.records.manifest import ExamplesManifest
+from angiopipe.records.manifest import ExamplesManifest, Shard
 from angiopipe.study import LABELS, VIEWS
 from angiopipe.training.augment import Batch, augmentation
 from angiopipe.training.strategy import Share
@@ -49,14 +49,46 @@ def _local(uri: str, size: int) -> str:
     return str(path)
 
 
-def _shard_paths(manifest: ExamplesManifest, split: str) -> list[str]:
-    """The local paths of a split's shards, in order."""
+class PartOfShard(Shard):
+    """Some records of a shard, as if the others were not there.
+
+    Attributes:
+      rows: their places in the file, counted from 0.
+    """
+
+    rows: tuple[int, ...]
+
+
+def _records(manifest: ExamplesManifest, split: str) -> tuple[int, Callable[[tf.Tensor], tf.data.Dataset]]:
+    """How many shards a split has, and what gives a shard's serialised records by its number.
+
+    Raises:
+      ValueError: there is no such split, or a shard is missing or truncated.
+    """
     shards = [shard for shard in manifest.shards if shard.split == split]
     if not shards:
         raise ValueError(
             f"examples {manifest.fingerprint}: expected split {split}, found {', '.join(manifest.counts)}"
         )
-    return [_local(storage.join(manifest.location, shard.name), shard.bytes) for shard in shards]
+    paths = tf.constant([_local(storage.join(manifest.location, s.name), s.bytes) for s in shards])
+    if not any(isinstance(shard, PartOfShard) for shard in shards):
+        return len(shards), lambda number: tf.data.TFRecordDataset(paths[number])
+    rows = [s.rows if isinstance(s, PartOfShard) else range(s.studies) for s in shards]
+    wanted = np.zeros((len(shards), 1 + max(max(places, default=0) for places in rows)), bool)
+    for number, places in enumerate(rows):
+        wanted[number, list(places)] = True
+    taken = tf.constant(wanted)
+
+    def records(number: tf.Tensor) -> tf.data.Dataset:
+        numbered = tf.data.TFRecordDataset(paths[number]).take(taken.shape[1]).enumerate()
+        return numbered.filter(lambda at, _: taken[number, at]).map(lambda _, record: record)
+
+    return len(shards), records
+
+
+def _in_order(manifest: ExamplesManifest, split: str) -> tf.data.Dataset:
+    shards, records = _records(manifest, split)
+    return tf.data.Dataset.range(shards).flat_map(records)
 
 
 def _decoder(shape: tuple[int, ...]) -> Callable[[tf.Tensor], Batch]:
@@ -88,7 +120,7 @@ def batches(
     Raises:
       ValueError: there is no such split, or a shard is missing or truncated.
     """
-    payloads = tf.data.TFRecordDataset(_shard_paths(manifest, split)).batch(batch_size)
+    payloads = _in_order(manifest, split).batch(batch_size)
     own = payloads.shard(share.workers, share.worker)
     return own.map(_decoder(manifest.shape), tf.data.AUTOTUNE).prefetch(1)
 
@@ -96,7 +128,7 @@ def batches(
 def labels(manifest: ExamplesManifest, split: str) -> np.ndarray:
     """The labels of one split, in the order of its shards: (studies, 22) uint8."""
     feature = {"labels": tf.io.FixedLenFeature([], tf.string)}
-    payloads = tf.data.TFRecordDataset(_shard_paths(manifest, split)).map(
+    payloads = _in_order(manifest, split).map(
         lambda payload: tf.io.decode_raw(tf.io.parse_single_example(payload, feature)["labels"], tf.uint8)
     )
     return np.stack(list(payloads.as_numpy_iterator()))
@@ -132,20 +164,16 @@ def training_batches(
       step: of that epoch, to begin with; counted from 0.
     """
     steps = steps_per_epoch(manifest, training.batch_size)
-    shards = _shard_paths(manifest, "train")
+    shards, records_of = _records(manifest, "train")
     epochs = range(training.epochs + 1)
     orders = [int(np.random.SeedSequence([seed, e]).generate_state(1)[0]) for e in epochs]
-    shuffled = tf.constant(
-        [[shards[i] for i in np.random.default_rng(o).permutation(len(shards))] for o in orders]
-    )
+    shuffled = tf.constant([np.random.default_rng(o).permutation(shards) for o in orders], tf.int64)
     reach = max(4 * training.batch_size, _SHUFFLE_BYTES // int(np.prod(manifest.shape)))
     reach = min(reach, manifest.counts["train"])
 
     def payloads(number: tf.Tensor) -> tf.data.Dataset:
         files = tf.data.Dataset.from_tensor_slices(tf.gather(shuffled, number))
-        records = files.interleave(
-            tf.data.TFRecordDataset, cycle_length=_OPEN_SHARDS, num_parallel_calls=tf.data.AUTOTUNE
-        )
+        records = files.interleave(records_of, cycle_length=_OPEN_SHARDS, num_parallel_calls=tf.data.AUTOTUNE)
         order = tf.gather(tf.constant(orders, tf.int64), number)
         # `Dataset.shuffle` would mix in TensorFlow's global seed, and takes no tensor where that is 0.
         chunks = records.batch(reach).repeat().enumerate()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import keras
 
 from angiopipe.recipe import Training
@@ -26,14 +29,24 @@ def _update_rule(training: Training, steps: int) -> keras.optimizers.Optimizer:
     return optimizer
 
 
+class Warmup(keras.optimizers.schedules.LearningRateSchedule):
+    """A schedule whose first steps rise from zero, in a straight line, to what it says of them."""
+
+    def __init__(self, schedule: Callable[[Any], Any], steps: int):
+        self.schedule, self.steps = schedule, steps
+
+    def __call__(self, step: Any) -> Any:
+        return self.schedule(step) * keras.ops.minimum(1.0, keras.ops.cast(step, "float32") / self.steps)
+
+
 def _schedule(training: Training, steps: int) -> float | keras.optimizers.schedules.LearningRateSchedule:
     schedules = keras.optimizers.schedules
-    rate = training.learning_rate
+    rate, warmup = training.learning_rate, round(training.warmup * steps)
+    if training.schedule == "cosine":
+        if not warmup:
+            return schedules.CosineDecay(rate, steps)
+        return schedules.CosineDecay(0.0, steps - warmup, warmup_target=rate, warmup_steps=warmup)
     if training.schedule == "time_decay":
-        return schedules.InverseTimeDecay(rate, decay_steps=1, decay_rate=training.decay)
-    if training.schedule == "constant":
-        return rate
-    warmup = round(training.warmup * steps)
-    if not warmup:
-        return schedules.CosineDecay(rate, steps)
-    return schedules.CosineDecay(0.0, steps - warmup, warmup_target=rate, warmup_steps=warmup)
+        decay = schedules.InverseTimeDecay(rate, decay_steps=1, decay_rate=training.decay)
+        return Warmup(decay, warmup) if warmup else decay
+    return Warmup(lambda _: rate, warmup) if warmup else rate

@@ -2,32 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
-import shutil
 import sys
 import tempfile
 from collections.abc import Sequence
-from contextlib import ExitStack
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import pandas as pd
+from typing import Any
 
 from angiopipe import defaults, storage
-from angiopipe.environment import environment
 from angiopipe.recipe import DEFAULT_RECIPE, Recipe, load_recipe
 from angiopipe.records.manifest import MANIFEST_NAME, ExamplesManifest, ModelManifest
 from angiopipe.step import run_folder, step
 from angiopipe.training import cluster
 from angiopipe.training.launch import launch
-
-if TYPE_CHECKING:
-    import keras
-
-    from angiopipe.training.loop import Outcome
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +36,7 @@ def train(
     start_deadline: float = defaults.START_DEADLINE,
     cluster_settings: str = "",
 ) -> ModelManifest:
-    """Trains a recipe's model and keeps the weights of its best epoch.
+    """Trains a recipe's model, or the members of its ensemble, and keeps the weights of the best epoch.
 
     A run that was interrupted goes on from its last checkpoint when it is started again with the same
     run id, recipe, examples and seed, with as many workers or others. With another recipe, examples or
@@ -167,38 +155,24 @@ def work(
     # TensorFlow loads here, so that the command line need not wait for it.
     import numpy as np
 
-    from angiopipe.training.board import Board
-    from angiopipe.training.loop import fit, untrained
-    from angiopipe.training.strategy import share_of, start_strategy, summed
+    from angiopipe.training.members import Job, fit_all
+    from angiopipe.training.publish import manifest_of, publish
+    from angiopipe.training.strategy import start_strategy, summed
 
     strategy = start_strategy(start_deadline)
     settings = load_recipe(recipe, overrides)
     manifest = ExamplesManifest.read(examples)
     check(manifest, settings)
-    share, folder = share_of(strategy), run_folder(data_root, run_id)
-    model = untrained(settings, seed, strategy)
-    if share.is_chief:
-        log.info("training %s, %s parameters, on %s", recipe, f"{model.count_params():,}", manifest.counts)
-    with ExitStack() as shown:
-        board = None
-        if share.is_chief and tensorboard != "off":
-            board = shown.enter_context(
-                Board(storage.join(folder, "tensorboard"), profile=tensorboard == "profile")
-            )
-        outcome = fit(
-            model,
-            manifest,
-            settings.training,
-            seed,
-            strategy,
-            folder=storage.join(folder, "checkpoints", settings.digest()),
-            board=board,
-        )
-    trained = _manifest(outcome, storage.join(folder, "model"), manifest, settings, seed)
-    if share.is_chief:
-        trained = _publish(model, outcome, trained)
-        trained.write(out)
-        log.info("best epoch %d, validation AUROC %.3f", trained.best_epoch, trained.validation_auroc)
+    with tempfile.TemporaryDirectory(prefix="angiopipe-") as scratch:
+        folder = run_folder(data_root, run_id)
+        job = Job(settings, manifest, seed, strategy, folder, tensorboard, Path(scratch))
+        fitted, auroc = fit_all(job)
+        trained = manifest_of(job, fitted, auroc)
+        if job.is_chief:
+            publish(trained, fitted)
+            trained.write(out)
+            kept = ", ".join(map(str, trained.epochs_kept))
+            log.info("best epoch %s, validation AUROC %.3f", kept, trained.validation_auroc)
     # A worker that left earlier would be taken for a lost one.
     summed(strategy, np.zeros(1, np.float32))
     return trained
@@ -229,35 +203,3 @@ def check(manifest: ExamplesManifest, recipe: Recipe) -> None:
                 f"aneurysm, found {positives} with and {studies - positives} without; add studies or split "
                 "the cohort again"
             )
-
-
-def _manifest(
-    outcome: Outcome, location: str, manifest: ExamplesManifest, recipe: Recipe, seed: int
-) -> ModelManifest:
-    """The manifest of a model that is yet to be written, the weights' SHA-256 still empty."""
-    return ModelManifest(
-        location=location,
-        recipe=recipe,
-        examples_fingerprint=manifest.fingerprint,
-        data_fingerprint=manifest.data_fingerprint,
-        seed=seed,
-        best_epoch=outcome.best.epoch,
-        validation_auroc=outcome.best.validation_auroc,
-        weights_sha256="",
-    )
-
-
-def _publish(model: keras.Model, outcome: Outcome, trained: ModelManifest) -> ModelManifest:
-    """Writes weights, history, environment and, last, the manifest whose presence makes the folder count."""
-    with tempfile.TemporaryDirectory(prefix="angiopipe-") as folder:
-        # Keras insists on the suffix, which a file being written does not have.
-        weights = Path(folder) / "new.weights.h5"
-        model.save_weights(weights)
-        trained = trained.model_copy(update={"weights_sha256": storage.file_sha256(weights)})
-        with storage.new_file(trained.weights_uri) as path:
-            shutil.move(weights, path)
-    history = pd.DataFrame([asdict(epoch) for epoch in outcome.history])
-    storage.write_text(trained.history_uri, history.to_csv(index=False))
-    storage.write_text(trained.environment_uri, json.dumps(environment(), indent=1) + "\n")
-    trained.write(storage.join(trained.location, MANIFEST_NAME))
-    return trained

@@ -33,13 +33,21 @@ class Validation:
 
     def __call__(self) -> tuple[float, float]:
         """Mean loss, without location weights, and AUROC of `Aneurysm`; the same on every worker."""
+        logits = self.logits()
+        loss = float(tf.reduce_mean(cross_entropy(self.labels, tf.constant(logits), self.aneurysm_weight)))
+        if not np.isfinite(logits).all():
+            return float("nan"), float("nan")
+        return loss, self.auroc(logits)
+
+    def auroc(self, logits: np.ndarray) -> float:
+        """Of `Aneurysm`, by logits in the order of the split's shards."""
+        return float(roc_auc_score(self.labels[:, 0], logits[:, 0]))
+
+    def logits(self) -> np.ndarray:
+        """The model's logits of the split, (studies, 1) or (studies, 22) float32, on every worker alike."""
         logits = np.zeros((len(self.labels), self.outputs), np.float32)
         for i, batch in enumerate(self.batches):
             # The same batches as one worker would score, so the logits are the same to the last bit.
             first = (i * self.share.workers + self.share.worker) * self.batch_size
             logits[first : first + self.batch_size] = self.score(batch["views"], batch["present"])
-        logits = summed(self.strategy, logits)
-        loss = float(tf.reduce_mean(cross_entropy(self.labels, tf.constant(logits), self.aneurysm_weight)))
-        if not np.isfinite(logits).all():
-            return float("nan"), float("nan")
-        return loss, float(roc_auc_score(self.labels[:, 0], logits[:, 0]))
+        return summed(self.strategy, logits)

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from angiopipe.recipe import load_recipe
@@ -123,15 +124,18 @@ class Run:
         _, errors = self.process.communicate(timeout=SECONDS)
         assert self.process.returncode == 0, errors
         self.errors = errors
-        return models.load(ModelManifest.read(str(self.folder / f"{self.run_id}.json"))).get_weights()
+        return models.load(self.manifest()).get_weights()
 
-    def checkpoints(self) -> list[Path]:
+    def manifest(self) -> ModelManifest:
+        return ModelManifest.read(str(self.folder / f"{self.run_id}.json"))
+
+    def checkpoints(self, pattern: str = "*/*/checkpoint-*.npz") -> list[Path]:
         folder = self.folder / "root" / "runs" / self.run_id / "checkpoints"
-        return sorted(folder.glob("*/*/checkpoint-*.npz"))
+        return sorted(folder.glob(pattern))
 
-    def wait_for_step(self, step: int) -> None:
+    def wait_for_step(self, step: int, pattern: str = "*/*/checkpoint-*.npz") -> None:
         until = time.monotonic() + SECONDS
-        while not any(int(path.name.split("-")[1]) >= step for path in self.checkpoints()):
+        while not any(int(path.name.split("-")[1]) >= step for path in self.checkpoints(pattern)):
             assert self.process.poll() is None, self.process.communicate()[1]
             assert time.monotonic() < until
             time.sleep(0.01)
@@ -210,3 +214,21 @@ def test_a_peer_that_never_comes_is_told(tmp_path):
     )
     assert run.returncode == 1
     assert "expected 2 workers within 3 s, found some missing; see that all of 127.0.0.1:4001" in run.stderr
+
+
+def test_an_ensemble_killed_in_its_second_member_goes_on_with_it(tmp_path, examples):
+    examples()
+    # Dropout masks are a worker's own.
+    fields = ("training.ensemble=2", "training.epochs=4", "training.checkpoint_steps=1", "model.dropout=0")
+    alone = Run(tmp_path, "alone", 1, *fields)
+    alone.weights()
+    pair = Run(tmp_path, "pair", 2, *fields)
+    pair.wait_for_step(3, "*/member-1/*/checkpoint-*.npz")
+    os.kill(pair.pids("angiopipe.training.worker")[-1], signal.SIGKILL)
+    pair.process.communicate(timeout=SECONDS)
+    again = Run(tmp_path, "pair", 2, *fields)
+    again.weights()
+    assert again.errors.count("resumed after step") == 2
+    expected, found = (pd.read_csv(run.manifest().history_uri) for run in (alone, again))
+    for name in ("member", "epoch", "loss", "validation_loss", "validation_auroc"):
+        np.testing.assert_allclose(found[name], expected[name], atol=1e-4, err_msg=name)

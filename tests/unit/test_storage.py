@@ -63,3 +63,13 @@ def test_a_staged_file_has_the_content(root):
 def test_a_remote_uri_has_no_local_path():
     with pytest.raises(ValueError, match="s3://bucket/x: expected a local path"):
         storage.local_path("s3://bucket/x")
+
+
+def test_a_folder_goes_with_all_that_is_in_it_and_nothing_else(root):
+    for name in ("a/1.txt", "a/b/2.txt", "ab/3.txt"):
+        storage.write_text(storage.join(root, name), name)
+    storage.remove_folder(storage.join(root, "a"))
+    storage.remove_folder(storage.join(root, "absent"))
+    assert not storage.exists(storage.join(root, "a/b/2.txt"))
+    assert not storage.list_files(storage.join(root, "a"))
+    assert storage.read_text(storage.join(root, "ab/3.txt")) == "ab/3.txt"

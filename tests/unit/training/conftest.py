@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import logging
 from collections.abc import Callable
 from pathlib import Path
 
@@ -42,31 +44,38 @@ def blobs(shape: tuple[int, ...], studies: int, seed: int) -> Arrays:
     return np.clip(views, 0, 255).astype(np.uint8), labels
 
 
+def examples_in(out: Path, recipe: Recipe, **splits: Arrays) -> ExamplesManifest:
+    """Writes arrays per split in two shards each, and the manifest as `examples.json`."""
+    folder = out / "examples"
+    folder.mkdir(exist_ok=True)
+    shards = [
+        _write_shard(folder, split, number, views[part], labels[part], part)
+        for split, (views, labels) in splits.items()
+        for number, part in enumerate(np.array_split(np.arange(len(views)), 2))
+    ]
+    manifest = ExamplesManifest(
+        fingerprint="f" * 16,
+        data_fingerprint="d" * 16,
+        location=str(folder),
+        shards=tuple(shards),
+        shape=recipe.preprocessing.shape,
+        recipe=recipe.name,
+        preprocessing_digest=recipe.preprocessing.digest(),
+    )
+    manifest.write(str(out / "examples.json"))
+    return manifest
+
+
+@pytest.fixture(autouse=True)
+def seen_log() -> None:
+    """A step that ran before has turned the library's log away from where pytest looks."""
+    logging.getLogger("angiopipe").propagate = True
+
+
 @pytest.fixture
 def write_examples(tmp_path: Path) -> WriteExamples:
-    """Writes arrays per split in two shards each, and the manifest as `examples.json`."""
-
-    def write(recipe: Recipe, **splits: Arrays) -> ExamplesManifest:
-        folder = tmp_path / "examples"
-        folder.mkdir(exist_ok=True)
-        shards = [
-            _write_shard(folder, split, number, views[part], labels[part], part)
-            for split, (views, labels) in splits.items()
-            for number, part in enumerate(np.array_split(np.arange(len(views)), 2))
-        ]
-        manifest = ExamplesManifest(
-            fingerprint="f" * 16,
-            data_fingerprint="d" * 16,
-            location=str(folder),
-            shards=tuple(shards),
-            shape=recipe.preprocessing.shape,
-            recipe=recipe.name,
-            preprocessing_digest=recipe.preprocessing.digest(),
-        )
-        manifest.write(str(tmp_path / "examples.json"))
-        return manifest
-
-    return write
+    """`examples_in` the test's own folder."""
+    return functools.partial(examples_in, tmp_path)
 
 
 def _write_shard(

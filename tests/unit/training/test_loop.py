@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -114,6 +115,18 @@ def test_training_ends_when_its_minutes_are_over(run):
     outcome, _ = run("epochs=30", "minutes=0.0001")
     assert len(outcome.history) == 1
     assert np.isfinite(outcome.history[0].validation_loss)
+
+
+def test_a_log_gets_a_line_an_epoch_with_the_time_left(run, caplog):
+    with caplog.at_level("INFO", "angiopipe"):
+        outcome, _ = run("epochs=2")
+    lines = [line for line in caplog.messages if "studies/s" in line]
+    figures = r"loss \d+\.\d{3}, validation AUROC [01]\.\d{3}, \d+\.\d studies/s, \d\d:\d\d left"
+    assert [bool(re.fullmatch(rf"epoch {n}/2: {figures}", line)) for n, line in enumerate(lines, 1)] == [
+        True
+    ] * 2
+    assert f"AUROC {outcome.history[1].validation_auroc:.3f}" in lines[1]
+    assert lines[1].endswith("00:00 left")
 
 
 class Pruned(Exception):

@@ -49,6 +49,21 @@ def test_cosine_rises_then_falls_to_zero():
     assert rates[-1] < 0.01
 
 
+@pytest.mark.parametrize(
+    ("fields", "after"),
+    [
+        (("schedule=constant",), [0.1, 0.1, 0.1]),
+        (("schedule=time_decay", "decay=0.5"), [0.1 / 2, 0.1 / 2.5, 0.1 / 3]),
+    ],
+)
+def test_every_schedule_warms_up(fields, after):
+    training = _training(*fields, "warmup=0.4", "learning_rate=0.1", "optimizer=sgd")
+    rates = _rates(training, 5)
+    assert rates[0] == 0.0
+    assert 0 < rates[1] < after[0]
+    np.testing.assert_allclose(rates[2:], after, rtol=1e-6)
+
+
 def test_constant_is_constant():
     assert set(_rates(_training("schedule=constant", "learning_rate=0.5", "optimizer=sgd"), 3)) == {0.5}
 

@@ -1,0 +1,36 @@
+from kfp import dsl
+
+from components.face import train_component
+
+
+@train_component()
+def search(
+    examples: dsl.Input[dsl.Dataset],
+    data_root: str,
+    run_id: str,
+    recipe: str,
+    overrides: list[str],
+    space: list[str],
+    trials: int,
+    startup_trials: int,
+    seed: int,
+    database: str,
+    found: dsl.Output[dsl.Artifact],
+) -> list[str]:
+    """Searches the recipe's best values on the validation studies; gives them as overrides."""
+    from angiopipe.training.search import search as run
+
+    best = run(
+        examples=examples.path,
+        out=found.path,
+        data_root=data_root,
+        run_id=run_id,
+        recipe=recipe,
+        overrides=overrides,
+        space=space,
+        trials=trials,
+        startup_trials=startup_trials,
+        seed=seed,
+        database=database,
+    )
+    return list(best.overrides)

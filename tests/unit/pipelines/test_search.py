@@ -1,0 +1,49 @@
+"""The search's graph: after the data steps a search, whose overrides the training takes."""
+
+from __future__ import annotations
+
+import inspect
+
+import pytest
+import yaml
+
+from angiopipe.training.search import search
+from pipelines.__main__ import main
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory) -> dict:
+    path = tmp_path_factory.mktemp("compiled") / "search.yaml"
+    main(["compile", "search", "--out", str(path)])
+    graph, _ = yaml.safe_load_all(path.read_text())
+    return graph
+
+
+def test_the_search_stands_between_the_examples_and_the_training(package):
+    tasks = package["root"]["dag"]["tasks"]
+    needs = {name: set(task.get("dependentTasks", ())) for name, task in tasks.items()}
+    assert needs == {
+        "validate": set(),
+        "ingest": {"validate"},
+        "audit": {"ingest"},
+        "preprocess": {"ingest", "audit"},
+        "search": {"preprocess"},
+        "train": {"preprocess", "search"},
+        "evaluate": {"preprocess", "train"},
+        "register": {"train", "evaluate"},
+    }
+    overrides = tasks["train"]["inputs"]["parameters"]["overrides"]
+    assert overrides == {"taskOutputParameter": {"producerTask": "search", "outputParameterKey": "Output"}}
+    assert "train" in package["deploymentSpec"]["executors"]["exec-search"]["container"]["image"]
+
+
+def test_its_parameters_and_their_defaults_are_the_librarys(package):
+    known = inspect.signature(search).parameters
+    inputs = package["components"]["comp-search"]["inputDefinitions"]
+    assert set(inputs["parameters"]) | set(inputs["artifacts"]) == set(known) - {"out"}
+    for name, parameter in package["root"]["inputDefinitions"]["parameters"].items():
+        if name in known and "defaultValue" in parameter:
+            default = known[name].default
+            assert parameter["defaultValue"] == (list(default) if isinstance(default, tuple) else default), (
+                name
+            )
