@@ -85,12 +85,12 @@ def fit_all(job: Job) -> tuple[list[Fitted], float]:
     if not folds:
         (fitted, _) = _fit(job, job.examples, job.seed)
         return [fitted], fitted.outcome.best.validation_auroc
-    members, total = list[Fitted](), np.float32(0)
+    members, logits = list[Fitted](), list[np.ndarray]()
     for number, part in enumerate(parts_of(job.examples, folds, job.seed)):
         fitted, validation = _fit(job, part, job.seed + number, f"member-{number}")
         members.append(fitted)
-        total = total + validation.logits()
-    return members, validation.auroc(total / folds)
+        logits.append(validation.logits())
+    return members, validation.auroc(np.mean(logits, axis=0))
 
 
 def _fit(job: Job, examples: ExamplesManifest, seed: int, name: str = "") -> tuple[Fitted, Validation]:
