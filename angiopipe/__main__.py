@@ -20,6 +20,9 @@ COMMANDS = {
     "train": "angiopipe.training.train",
     "evaluate": "angiopipe.evaluation.evaluate",
     "register": "angiopipe.registry.register",
+    "promote": "angiopipe.registry.promote",
+    "rollback": "angiopipe.registry.champion",
+    "history": "angiopipe.registry.champion",
     "score": "angiopipe.registry.score",
 }
 """Each command's module, which has a function of the command's name. Only the one called is imported."""

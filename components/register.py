@@ -14,7 +14,7 @@ def register(
     registration: dsl.Output[dsl.Artifact],
     figures: dsl.Output[dsl.Metrics],
 ) -> None:
-    """Registers the model in MLflow as challenger, as champion too if there is none."""
+    """Registers the model in MLflow as challenger."""
     from angiopipe.registry.register import register as run
     from angiopipe.step import show_figures
 

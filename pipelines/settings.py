@@ -103,6 +103,8 @@ STEPS: Mapping[str, Mapping[str, Any]] = {
     "train": {"cpu": "1", "memory": "6Gi", "shared_memory": "1Gi", "timeout": 24 * 3600},
     "evaluate": {"cpu": "1", "memory": "4Gi"},
     "register": {"memory": "3Gi"},
+    # Challenger and champion are loaded side by side.
+    "promote": {"cpu": "1", "memory": "4Gi"},
     "score": {"cpu": "1", "memory": "4Gi"},
 }
 """Where a step differs from `Step`'s defaults, unless the settings say otherwise."""

@@ -1,4 +1,4 @@
-"""From raw angiograms and labels to a registered model."""
+"""From raw angiograms and labels to a registered model, and through the gate."""
 
 from kfp import dsl
 
@@ -8,6 +8,7 @@ from components.audit import audit
 from components.evaluate import evaluate
 from components.ingest import ingest
 from components.preprocess import preprocess
+from components.promote import promote
 from components.register import register
 from components.train import train
 from components.validate import validate
@@ -39,7 +40,7 @@ def training(
     tracking_uri: str = "",
     model_name: str = defaults.MODEL_NAME,
 ) -> dsl.Artifact:
-    """Trains a recipe on a cohort and registers the model.
+    """Trains a recipe on a cohort, registers the model, and makes it champion if it passes the gate.
 
     Args:
       images: folder with `<Index><view>.jpg` (or .png, .tif), or a CSV `Index,view,path[,frame]`
@@ -119,4 +120,11 @@ def training(
     registered = register(
         model=model, evaluation=evaluation, tracking_uri=tracking_uri, model_name=model_name, **run
     )
-    return registered.outputs["registration"]
+    return promote(
+        registration=registered.outputs["registration"],
+        evaluation=evaluation,
+        studies=studies,
+        inventory=validated.outputs["inventory"],
+        tracking_uri=tracking_uri,
+        **run,
+    ).outputs["promotion"]

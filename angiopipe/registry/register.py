@@ -51,7 +51,7 @@ def register(
     experiment: str = "",
     patience: float = defaults.MLFLOW_PATIENCE,
 ) -> RegistrationManifest:
-    """Logs a run to MLflow and registers its model as challenger, as champion too if there is none.
+    """Logs a run to MLflow and registers its model as challenger.
 
     Started again with the same run id and model it goes on with the same MLflow run, and adds nothing
     that is there already.
@@ -91,7 +91,7 @@ def register(
     mlflow.set_tracking_uri(uri)
     with single_attempts(), open_run(uri, patience, key, experiment, _seconds_so_far(key.folder)) as tracking:
         version = _log_and_register(tracking, trained, evaluated, model_name)
-        aliases = tracking.ask("moving aliases", lambda: _move_aliases(model_name, version))
+        aliases = tracking.ask("moving aliases", lambda: _make_challenger(model_name, version, run_id))
     registration = RegistrationManifest(
         tracking_uri=shown(uri),
         model_name=model_name,
@@ -162,13 +162,11 @@ def _log_and_register(
     return versions.add_version(tracking, logged, model_name, {**tags, **auroc})
 
 
-def _move_aliases(model_name: str, version: int) -> tuple[str, ...]:
-    """Points `challenger` to the version, and `champion` too where nothing is champion yet."""
+def _make_challenger(model_name: str, version: int, run_id: str) -> tuple[str, ...]:
+    """Points `challenger` to the version; `champion` moves through the gate alone."""
     from mlflow import MlflowClient
 
-    client = MlflowClient()
-    client.set_registered_model_alias(model_name, "challenger", str(version))
-    if "champion" not in client.get_registered_model(model_name).aliases:
-        client.set_registered_model_alias(model_name, "champion", str(version))
-    aliases = client.get_registered_model(model_name).aliases
-    return tuple(sorted((alias for alias, of in aliases.items() if int(of) == version), reverse=True))
+    from angiopipe.registry.aliases import CHALLENGER, Aliases
+
+    Aliases(MlflowClient(), model_name).point(CHALLENGER, version, f"registered by run {run_id}", "register")
+    return (CHALLENGER,)

@@ -68,13 +68,14 @@ answers      {predictions["output_uri"]}
 with sources {predictions["predictions_uri"]}"""
 
 
-def _registered(registration: dict[str, Any]) -> str:
-    metrics = registration["metrics"]
+def _registered(promotion: dict[str, Any]) -> str:
+    metrics = promotion["metrics"]
     mlflow = os.path.relpath(Path(sys.executable).with_name("mlflow"))
     return f"""\
 test AUROC   {metrics["test_auroc"]:.3f} (95 % interval {metrics["test_auroc_low"]:.3f} to \
 {metrics["test_auroc_high"]:.3f}, {metrics["test_studies"]:.0f} studies)
-registered   {registration["model_name"]}, version {registration["version"]}, \
-alias {", ".join(registration["aliases"])}
-report       {registration["report_uri"]}
-MLflow UI    {mlflow} ui --backend-store-uri {registration["tracking_uri"]}"""
+registered   {promotion["model_name"]}, version {promotion["version"]}, \
+alias {", ".join(promotion["aliases"])}
+gate         {"promoted" if promotion["promoted"] else "not promoted"}: {promotion["reason"]}
+report       {promotion["report_uri"]}
+MLflow UI    {mlflow} ui --backend-store-uri {promotion["tracking_uri"]}"""

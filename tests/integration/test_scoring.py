@@ -16,6 +16,7 @@ import pytest
 from angiopipe import storage
 from angiopipe.dataflow.score import PredictionsManifest, make_predictions, plan_scoring, write_tables
 from angiopipe.faults import FaultyStudies
+from angiopipe.registry.aliases import CHAMPION, Aliases
 from angiopipe.registry.register import register
 from angiopipe.registry.score import RegisteredModel, score
 from angiopipe.study import ANEURYSM, INDEX, LABELS, LOCATIONS, VIEW_NAMES
@@ -35,7 +36,9 @@ def registry(tmp_path_factory) -> Path:
     for manifest in (model, evaluation):
         manifest.write(str(folder / f"{manifest.kind}.json"))
     paths = [str(folder / name) for name in ("model.json", "evaluation.json", "registration.json")]
-    register(*paths, str(folder))
+    registration = register(*paths, str(folder))
+    aliases = Aliases(mlflow.MlflowClient(registration.tracking_uri), registration.model_name)
+    aliases.move(CHAMPION, registration.version, "for the tests", "promote", aliases.read(CHAMPION))
     return folder
 
 

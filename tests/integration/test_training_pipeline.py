@@ -28,7 +28,7 @@ class Run(NamedTuple):
     """What a run left behind."""
 
     folder: Path
-    registration: dict
+    promotion: dict
     printed: str
 
 
@@ -55,7 +55,7 @@ def run_pipeline(data_root: Path, images: str, labels: str, recipe: str) -> subp
 def finished(data_root: Path, cohort, recipe: str) -> Run:
     done = run_pipeline(data_root, cohort.images, cohort.labels, recipe)
     assert done.returncode == 0, done.stdout + done.stderr
-    path = max(data_root.glob("runs/*/registration.json"), key=lambda path: path.stat().st_mtime)
+    path = max(data_root.glob("runs/*/promotion.json"), key=lambda path: path.stat().st_mtime)
     return Run(path.parent, json.loads(path.read_text()), done.stdout)
 
 
@@ -71,25 +71,35 @@ def studies(cohort, indices: list[str]) -> pd.DataFrame:
 
 
 def load(run: Run, alias: str):
-    mlflow.set_tracking_uri(run.registration["tracking_uri"])
+    mlflow.set_tracking_uri(run.promotion["tracking_uri"])
     return mlflow.pyfunc.load_model(f"models:/aneurysm-detector@{alias}")
 
 
 @pytest.mark.slow
 def test_the_run_ends_by_telling_what_it_made(run):
-    metrics = run.registration["metrics"]  # paths below the working folder would be relative
+    metrics = run.promotion["metrics"]  # paths below the working folder would be relative
     assert f"test AUROC   {metrics['test_auroc']:.3f} (95 % interval" in run.printed
     assert "registered   aneurysm-detector, version 1, alias champion, challenger" in run.printed
-    assert f"report       {run.registration['report_uri']}" in run.printed
-    assert f"mlflow ui --backend-store-uri {run.registration['tracking_uri']}" in run.printed
-    assert "<html" in Path(run.registration["report_uri"]).read_text()
+    assert "gate         promoted: there is no champion to compare with" in run.printed
+    assert f"report       {run.promotion['report_uri']}" in run.printed
+    assert f"mlflow ui --backend-store-uri {run.promotion['tracking_uri']}" in run.printed
+    assert "<html" in Path(run.promotion["report_uri"]).read_text()
     assert "KFP Executor" not in run.printed
 
 
 @pytest.mark.slow
 def test_every_step_left_its_record(run):
     steps = {path.stem: json.loads(path.read_text()) for path in (run.folder / "steps").iterdir()}
-    assert set(steps) == {"validate", "ingest", "audit", "preprocess", "train", "evaluate", "register"}
+    assert set(steps) == {
+        "validate",
+        "ingest",
+        "audit",
+        "preprocess",
+        "train",
+        "evaluate",
+        "register",
+        "promote",
+    }
     assert all(record["peak_mb"] > 0 for record in steps.values())
     assert not (run.folder / "failures").exists()
 
@@ -139,13 +149,33 @@ def test_studies_that_cannot_be_scored_are_all_named(run):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("run", ["kium_vgg16"], indirect=True)  # the smallest; once is enough
-def test_a_second_run_reuses_the_data_and_adds_a_challenger(run, cohort):
+def test_a_second_run_reuses_the_data_and_its_equal_model_passes_the_gate(run, cohort):
     second = finished(run.folder.parents[1], cohort, "kium_vgg16")
     assert second.printed.count("unchanged, reused") == 2
-    assert second.registration["version"] == 2
-    assert second.registration["aliases"] == ["challenger"]
-    assert load(run, "champion").metadata.run_id == run.registration["mlflow_run_id"]
-    assert load(run, "challenger").metadata.run_id == second.registration["mlflow_run_id"]
+    assert second.promotion["version"] == 2
+    assert second.promotion["outcome"] == "passed"
+    assert second.promotion["aliases"] == ["champion", "challenger"]
+    assert "difference +0.000 (95 % interval +0.000 to +0.000)" in second.printed
+    tags = mlflow.MlflowClient(run.promotion["tracking_uri"]).get_model_version("aneurysm-detector", "2").tags
+    assert tags["gate_champion_scores"] == "stored"  # the same test studies
+    assert tags["gate_exposure"].startswith("none of the ")
+    assert load(run, "champion").metadata.run_id == second.promotion["mlflow_run_id"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("run", ["kium_vgg16"], indirect=True)
+def test_a_challenger_of_another_recipe_is_compared_on_the_studies_themselves(run, cohort):
+    """The champion's own preprocessing is applied to the test studies, not the challenger's."""
+    champion = mlflow.MlflowClient(run.promotion["tracking_uri"])
+    before = champion.get_model_version_by_alias("aneurysm-detector", "champion")
+    champion.delete_model_version_tag("aneurysm-detector", before.version, "gate_test_fingerprint")
+    third = finished(run.folder.parents[1], cohort, "octoview")
+    tags = champion.get_model_version("aneurysm-detector", str(third.promotion["version"])).tags
+    assert tags["gate_champion"] == str(before.version)
+    assert tags["gate_champion_scores"] == "scored"
+    evaluated = json.loads((run.folder / "evaluation" / "manifest.json").read_text())["metrics"]["test_auroc"]
+    assert float(tags["gate_auroc_champion"]) == pytest.approx(evaluated, abs=1e-4)
+    assert third.promotion["promoted"] == (tags["gate"] == "passed")
 
 
 @pytest.mark.slow

@@ -153,6 +153,7 @@ def test_the_same_settings_give_the_same_bytes(package):
 def test_the_steps_are_listed_as_they_run():
     assert compiled("training", ALONE).tasks == [
         "validate", "ingest", "audit", "preprocess", "train", "evaluate", "register",
+        "promote",
     ]  # fmt: skip
 
 

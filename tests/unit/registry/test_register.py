@@ -131,7 +131,7 @@ def test_pages_tables_and_pictures(registered: Registered) -> None:
 
 @pytest.mark.slow
 def test_metrics_of_the_test_split_belong_to_the_model_and_the_data(registered: Registered) -> None:
-    version = registered.client.get_model_version_by_alias(NAME, "champion")
+    version = registered.client.get_model_version_by_alias(NAME, "challenger")
     assert version.tags["weights_sha256"] == registered.run.data.tags["weights_sha256"]
     model = registered.client.get_logged_model(version.source.removeprefix("models:/"))
     assert model.status == "READY"

@@ -1,0 +1,52 @@
+"""The way into MLflow's registry that the commands share."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from angiopipe import storage
+from angiopipe.registry.register import tracking_uri_of
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+
+def registry(tracking_uri: str, data_root: str) -> tuple[MlflowClient, str]:
+    """A client of the server or database, and its URI.
+
+    Args:
+      tracking_uri: MLflow's server or database; empty is MLFLOW_TRACKING_URI, else an SQLite database
+        under the data root.
+      data_root: where runs keep their data.
+
+    Raises:
+      ValueError: neither says where MLflow is.
+    """
+    # MLflow reads these when it is imported; its bars of two files are noise in a step's log.
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    # A hospital's machine tells nobody what it registers.
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    import mlflow
+
+    if not (tracking_uri or data_root or os.environ.get("MLFLOW_TRACKING_URI")):
+        raise ValueError("expected --tracking-uri, or --data-root with MLflow's database in it, got neither")
+    uri = tracking_uri_of(tracking_uri, data_root)
+    database = uri.removeprefix("sqlite:///")
+    if uri.startswith("sqlite:///") and not storage.exists(database):
+        raise ValueError(f"{uri}: expected MLflow's database, found none: register a model first")
+    mlflow.set_tracking_uri(uri)
+    return mlflow.MlflowClient(uri), uri
+
+
+@contextmanager
+def in_words(what: str) -> Iterator[None]:
+    """Turns MLflow's own errors into the one message a command ends with."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except MlflowException as error:
+        raise ValueError(f"{what}: MLflow answered {error.error_code}: {error.message}") from error
