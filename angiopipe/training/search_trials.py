@@ -10,12 +10,14 @@ import hashlib
 import logging
 import time
 import warnings
+import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import optuna
+from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState
 
 from angiopipe.recipe import Recipe
@@ -26,6 +28,8 @@ log = logging.getLogger(__name__)
 HEARTBEAT_SECONDS = 10
 GRACE_SECONDS = 40
 """A running trial that has not been heard of for so long belongs to a process that was killed."""
+_POLL_SECONDS = 1
+
 MOST_KILLED = 3
 """A trial whose process was killed so often is given up."""
 
@@ -88,8 +92,43 @@ def open_search(search: Search, database: str) -> optuna.Study:
         storage=storage,
         direction="maximize",
         load_if_exists=True,
+        sampler=_ByPlace(search.seed, search.startup_trials),
         pruner=optuna.pruners.MedianPruner(search.startup_trials, search.warmup_epochs),
     )
+
+
+class _ByPlace(optuna.samplers.BaseSampler):
+    """TPE seeded anew by a trial's place among those that count.
+
+    So an interrupted search draws what it would have drawn, and no two of several processes draw alike.
+    """
+
+    def __init__(self, seed: int, startup_trials: int):
+        self.seed, self.startup_trials = seed, startup_trials
+
+    def _tpe(self, study: optuna.Study, trial: FrozenTrial, field: str = "") -> optuna.samplers.TPESampler:
+        before = study.get_trials(deepcopy=False)[: trial.number]
+        place = trial.number - sum(map(is_interrupted, before))
+        seed = int(
+            np.random.SeedSequence([self.seed, place, zlib.crc32(field.encode())]).generate_state(1)[0]
+        )
+        return optuna.samplers.TPESampler(n_startup_trials=self.startup_trials, seed=seed)
+
+    def infer_relative_search_space(
+        self, study: optuna.Study, trial: FrozenTrial
+    ) -> dict[str, BaseDistribution]:
+        return self._tpe(study, trial).infer_relative_search_space(study, trial)
+
+    def sample_relative(
+        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        return self._tpe(study, trial).sample_relative(study, trial, search_space)
+
+    def sample_independent(
+        self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        tpe = self._tpe(study, trial, param_name)
+        return tpe.sample_independent(study, trial, param_name, param_distribution)
 
 
 def run_trials(
@@ -115,11 +154,8 @@ def run_trials(
             if TrialState.RUNNING not in states:
                 return
             # Another process trains it, or died with it.
-            time.sleep(HEARTBEAT_SECONDS)
+            time.sleep(_POLL_SECONDS)
             continue
-        # Seeded by the trial's place, an interrupted search draws what it would have drawn.
-        seed = np.random.SeedSequence([search.seed, len(states)]).generate_state(1)[0]
-        study.sampler = optuna.samplers.TPESampler(n_startup_trials=search.startup_trials, seed=int(seed))
         study.optimize(lambda trial: _run(study, trial, search, objective), n_trials=1, catch=Exception)
         gc.collect()
         after()

@@ -107,8 +107,8 @@ def test_every_step_left_its_record(run):
 @pytest.mark.slow
 def test_the_mlflow_run_holds_what_the_steps_left(run):
     client, run_id = (
-        mlflow.MlflowClient(run.registration["tracking_uri"]),
-        run.registration["mlflow_run_id"],
+        mlflow.MlflowClient(run.promotion["tracking_uri"]),
+        run.promotion["mlflow_run_id"],
     )
     metrics = client.get_run(run_id).data.metrics
     steps = {path.stem: json.loads(path.read_text()) for path in (run.folder / "steps").iterdir()}

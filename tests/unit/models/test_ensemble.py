@@ -23,7 +23,7 @@ def test_an_ensemble_gives_the_mean_of_its_members_logits(name):
     each = np.stack([np.array(member(studies)) for member in members])
     together = ensemble.join(members, shape)
     np.testing.assert_allclose(together(studies), each.mean(axis=0), rtol=1e-5, atol=1e-6)
-    assert np.abs(each - each[0]).max() > 1e-3
+    assert np.abs(each - each[0]).max() > 1e-4
     assert [m.count_params() for m in ensemble.members(together)] == [members[0].count_params()] * 2
 
 
