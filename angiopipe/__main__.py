@@ -20,6 +20,7 @@ COMMANDS = {
     "train": "angiopipe.training.train",
     "evaluate": "angiopipe.evaluation.evaluate",
     "register": "angiopipe.registry.register",
+    "news": "angiopipe.registry.news",
     "promote": "angiopipe.registry.promote",
     "rollback": "angiopipe.registry.champion",
     "history": "angiopipe.registry.champion",

@@ -16,6 +16,9 @@ MLFLOW_PATIENCE = 300.0
 QUARANTINE_SHARE = 0.01
 """At most this share of the studies may be left out because of their faults, where that is allowed."""
 
+DRIFT_THRESHOLD = 0.25
+"""A view's population stability index from which a scheduled run stops; 0.25 is customary for a major shift."""
+
 START_DEADLINE = 300.0
 """Seconds that the workers of a training run wait for one another to start."""
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import fsspec
 
 from angiopipe import storage
+from angiopipe.outcome import OUTCOME_NAME
 from angiopipe.step import run_folder
 
 
@@ -23,12 +25,22 @@ def failures_of(data_root: str, run_id: str) -> list[dict[str, Any]]:
 
 def failures_since(data_root: str, started: float) -> str:
     """What the local run that began at `started` (seconds since 1970) left, in words; empty if nothing."""
+    record = next(_since(data_root, "failures/*.json", started), None)
+    return f"\n{in_words(record)}" if record else ""
+
+
+def account_since(data_root: str, started: float) -> dict[str, Any]:
+    """The account that the local run which began at `started` gave of its end."""
+    return next(_since(data_root, OUTCOME_NAME, started))
+
+
+def _since(data_root: str, pattern: str, started: float) -> Iterator[dict[str, Any]]:
+    """The records in runs' folders that were written since `started`, the first one first, each with its `uri`."""
     filesystem, root = fsspec.core.url_to_fs(data_root)
-    for path in filesystem.glob(f"{root}/runs/*/failures/*.json"):
+    for path in sorted(filesystem.glob(f"{root}/runs/*/{pattern}"), key=filesystem.modified):
         if filesystem.modified(path).timestamp() >= started:
             uri = path if storage.is_local(data_root) else filesystem.unstrip_protocol(path)
-            return f"\n{in_words({**json.loads(filesystem.read_text(path)), 'uri': uri})}"
-    return ""
+            yield {**json.loads(filesystem.read_text(path)), "uri": uri}
 
 
 def in_words(failure: dict[str, Any]) -> str:

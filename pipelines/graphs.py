@@ -15,6 +15,7 @@ from pipelines.errors import PipelineError
 
 PIPELINES = {
     "training": "pipelines.training",
+    "retraining": "pipelines.retraining",
     "search": "pipelines.search",
     "scoring": "pipelines.scoring",
 }

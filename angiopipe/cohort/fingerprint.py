@@ -29,7 +29,7 @@ def data_fingerprint(labels: pd.DataFrame, views: pd.DataFrame) -> str:
 
     Args:
       labels: `Index` and the 22 labels.
-      views: `Index`, `view`, `sha256` and `frame`, one row an image.
+      views: `Index`, `view`, `sha256` and `frame`, one row an image; a study may have none.
 
     Returns:
       16 hexadecimal digits.
@@ -41,5 +41,5 @@ def data_fingerprint(labels: pd.DataFrame, views: pd.DataFrame) -> str:
     content = hashlib.sha256()
     for row in labels.sort_values(INDEX)[[INDEX, *LABELS]].itertuples(index=False):
         index, *flags = row
-        content.update(f"{index}\t{''.join(map(str, flags))}\t{','.join(images[index])}\n".encode())
+        content.update(f"{index}\t{''.join(map(str, flags))}\t{','.join(images.get(index, ()))}\n".encode())
     return content.hexdigest()[:16]

@@ -149,11 +149,12 @@ def _log_and_register(
     """Fills the run and returns the version; every part may have been done by an earlier attempt."""
     from angiopipe.registry import run_log, versions
     from angiopipe.registry.datasets import log_datasets
+    from angiopipe.registry.news import source_tags
 
     run_log.log_settings(tracking, trained, evaluated)
     log_datasets(tracking, trained)
     run_log.log_epochs(tracking, trained)
-    tags = {**run_log.tags_of(trained), "run": tracking.key.run_id}
+    tags = {**run_log.tags_of(trained), **source_tags(tracking.key.folder), "run": tracking.key.run_id}
     logged = versions.begin_model(tracking, tags, run_log.settings(trained))
     run_log.log_figures(tracking, trained, evaluated, logged.model_id)
     run_log.log_files(tracking, trained, evaluated)

@@ -15,7 +15,7 @@ from typing import Any
 from angiopipe import storage
 from pipelines.arguments import Options, parse
 from pipelines.errors import PipelineError
-from pipelines.failures import failures_since
+from pipelines.failures import account_since, failures_since
 from pipelines.graphs import load
 
 
@@ -33,12 +33,12 @@ def run_pipeline(pipeline: str, arguments: Sequence[str]) -> None:
     _, _, values = parse("run", pipeline, RunOptions, arguments)
     values["data_root"] = storage.absolute(values["data_root"])
     started = time.time()
-    output = _run_locally(load(pipeline), values, started)
-    print(_summary(json.loads(Path(output).read_text()), time.time() - started))
+    made = _run_locally(load(pipeline), values, started)
+    print(_summary(made, time.time() - started))
 
 
-def _run_locally(graph: Any, values: dict[str, Any], started: float) -> str:
-    """Runs the graph and returns the path of the artifact it ends with."""
+def _run_locally(graph: Any, values: dict[str, Any], started: float) -> dict[str, Any]:
+    """Runs the graph and returns the manifest it ends with, or the account of a graph that ends in none."""
     from kfp import local
 
     from pipelines.terminal import executor_lines_hidden
@@ -49,14 +49,23 @@ def _run_locally(graph: Any, values: dict[str, Any], started: float) -> str:
     local.init(local.SubprocessRunner(use_venv=False), pipeline_root=root)
     try:
         with executor_lines_hidden():
-            return str(graph(**values).outputs["Output"].path)
+            outputs = graph(**values).outputs
     except RuntimeError as error:
         raise PipelineError(failures_since(data_root, started) or str(error)) from None
+    if "Output" in outputs:
+        return dict(json.loads(Path(outputs["Output"].path).read_text()))
+    return account_since(data_root, started)
 
 
 def _summary(made: dict[str, Any], seconds: float) -> str:
-    told = _scored(made) if made["kind"] == "predictions" else _registered(made)
+    told = _TELLERS.get(made["kind"], _registered)(made)
     return f"\n{told}\nfinished     in {seconds:.0f} s".replace(f"{Path.cwd()}/", "")
+
+
+def _ended(account: dict[str, Any]) -> str:
+    promotion = account["promotion"]
+    told = f"outcome      {account['outcome']}: {account['reason']}"
+    return f"{_registered(promotion)}\n{told}" if promotion else told
 
 
 def _scored(predictions: dict[str, Any]) -> str:
@@ -79,3 +88,6 @@ alias {", ".join(promotion["aliases"])}
 gate         {"promoted" if promotion["promoted"] else "not promoted"}: {promotion["reason"]}
 report       {promotion["report_uri"]}
 MLflow UI    {mlflow} ui --backend-store-uri {promotion["tracking_uri"]}"""
+
+
+_TELLERS = {"predictions": _scored, "outcome": _ended}
