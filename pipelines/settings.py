@@ -108,8 +108,7 @@ STEPS: Mapping[str, Mapping[str, Any]] = {
     "score": {"cpu": "1", "memory": "4Gi"},
     # Reads every image, decodes none.
     "news": {"cpu": "1", "retries": 1},
-    # It is told once; a webhook that is away is asked again by the step itself.
-    "outcome": {"retries": 0, "timeout": 600},
+    "outcome": {"timeout": 600},
 }
 """Where a step differs from `Step`'s defaults, unless the settings say otherwise."""
 

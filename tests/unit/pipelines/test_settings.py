@@ -128,6 +128,6 @@ def test_a_flag_counts_more_than_the_settings_and_they_more_than_the_pipeline(tm
 
 def test_commands_and_pipelines_are_listed():
     with pytest.raises(
-        SystemExit, match=r"compile\|run\|submit\|schedule\|unschedule training\|search\|scoring"
+        SystemExit, match=r"compile\|run\|submit\|schedule\|unschedule training\|retraining\|search\|scoring"
     ):
         main([])
