@@ -96,8 +96,9 @@ def test_training_can_be_set_up_alone():
 def test_the_pipelines_settings_fit_too(name):
     settings = load_settings(INFRA / "overlays" / name / "pipelines.yaml", {})
     objects = overlay(name)
-    assert settings.parameters_of("training")["cluster_settings"].endswith("/settings/training.yaml")
-    assert settings.schedules["training"]
+    for pipeline in ("training", "retraining"):
+        assert settings.parameters_of(pipeline)["cluster_settings"].endswith("/settings/training.yaml")
+    assert settings.schedules["retraining"]
     for source in settings.storage.secret_env.values():
         assert source.key in named(new_secrets(name), "Secret", source.secret, "kubeflow")["stringData"]
     store = named(objects, "ConfigMap", "object-store")["data"]
