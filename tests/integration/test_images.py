@@ -100,7 +100,7 @@ def test_each_image_does_its_own_steps(engine):
         [ROOT / "docker/smoke/run", *IMAGES], capture_output=True, text=True, timeout=900, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "registered" in done.stdout + done.stderr
+    assert "promote: version 1 is champion" in done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("name", IMAGES)
