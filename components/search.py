@@ -16,8 +16,10 @@ def search(
     seed: int,
     database: str,
     found: dsl.Output[dsl.Artifact],
+    figures: dsl.Output[dsl.Metrics],
 ) -> list[str]:
     """Searches the recipe's best values on the validation studies; gives them as overrides."""
+    from angiopipe.step import show_figures
     from angiopipe.training.search import search as run
 
     best = run(
@@ -33,4 +35,5 @@ def search(
         seed=seed,
         database=database,
     )
+    show_figures(figures.log_metric, data_root, run_id, "search")
     return list(best.overrides)

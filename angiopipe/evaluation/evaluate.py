@@ -13,7 +13,7 @@ from angiopipe.records.manifest import (
     ModelManifest,
     OperatingThreshold,
 )
-from angiopipe.step import run_folder, step
+from angiopipe.step import record_figures, run_folder, step
 
 # This module is imported to show a command line's help: what is slow to import waits for the work.
 if TYPE_CHECKING:
@@ -76,6 +76,8 @@ def evaluate(
     _write(Evaluated(data, trained, manifest, validation, test, found, untouched, studies), report, card)
     manifest.write(storage.join(location, MANIFEST_NAME))
     manifest.write(out)
+    seen = len(validation.indices) + len(test.indices)
+    record_figures(studies_in=seen, studies_out=seen)
     return manifest
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from angiopipe import defaults, storage
 from angiopipe.recipe import DEFAULT_RECIPE, Recipe, load_recipe
 from angiopipe.records.manifest import MANIFEST_NAME, ExamplesManifest, Manifest
-from angiopipe.step import step
+from angiopipe.step import record_figures, step
 from angiopipe.training.search_space import parse_space
 
 if TYPE_CHECKING:
@@ -126,6 +126,9 @@ def search(
     storage.write_text(found.overrides_uri, f"{pasted}\n")
     found.write(storage.join(location, MANIFEST_NAME))
     found.write(out)
+    record_figures(
+        studies_in=data.counts["train"] + data.counts["validation"], validation_auroc=found.validation_auroc
+    )
     log.info("best of %d trials: validation AUROC %.3f with %s", found.trials, found.validation_auroc, pasted)
     return found
 

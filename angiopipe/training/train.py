@@ -13,7 +13,7 @@ from typing import Any
 from angiopipe import defaults, storage
 from angiopipe.recipe import DEFAULT_RECIPE, Recipe, load_recipe
 from angiopipe.records.manifest import MANIFEST_NAME, ExamplesManifest, ModelManifest
-from angiopipe.step import run_folder, step
+from angiopipe.step import record_figures, run_folder, step
 from angiopipe.training import cluster
 from angiopipe.training.launch import launch
 
@@ -82,13 +82,23 @@ def train(
         "tensorboard": tensorboard,
         "start_deadline": start_deadline,
     }
+    trained = _train(settings, arguments, workers, cluster_settings)
+    counts = ExamplesManifest.read(examples).counts
+    record_figures(
+        studies_in=counts["train"] + counts["validation"], validation_auroc=trained.validation_auroc
+    )
+    return trained
+
+
+def _train(recipe: Recipe, arguments: dict[str, Any], workers: int, cluster_settings: str) -> ModelManifest:
+    """In this process, in several, or on a cluster."""
     if cluster_settings:
-        return _train_on_cluster(cluster_settings, settings, arguments)
+        return _train_on_cluster(cluster_settings, recipe, arguments)
     if workers == 1:
         return work(**arguments)
-    _check_workers(settings, workers)
+    _check_workers(recipe, workers)
     launch([sys.executable, "-m", "angiopipe.training.worker", *_flags(arguments)], workers)
-    return ModelManifest.read(out)
+    return ModelManifest.read(arguments["out"])
 
 
 def _train_on_cluster(cluster_settings: str, recipe: Recipe, arguments: dict[str, Any]) -> ModelManifest:

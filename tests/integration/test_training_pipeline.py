@@ -101,6 +101,8 @@ def test_every_step_left_its_record(run):
         "promote",
     }
     assert all(record["peak_mb"] > 0 for record in steps.values())
+    for name in ("validate", "ingest", "audit", "preprocess", "train", "evaluate"):
+        assert steps[name]["studies_in"] > 0
     assert not (run.folder / "failures").exists()
 
 
