@@ -39,7 +39,11 @@ def check_whole(uri: str, registration: RegistrationManifest) -> None:
     assert [model.status for model in models] == ["READY"]
     assert [output.model_id for output in run.outputs.model_outputs] == [models[0].model_id]
     versions = client.search_model_versions(f"run_id = '{run_id}'")
-    assert [int(version.version) for version in versions] == [registration.version]
+    # The version, and the ledger's one entry of the alias that was pointed to it.
+    assert sorted((version.name, int(version.version)) for version in versions) == [
+        (registration.model_name, registration.version),
+        (f"{registration.model_name}-ledger", registration.version),
+    ]
     assert {item.path for item in client.list_artifacts(run_id)} >= {"report.html", "card.md", "pictures"}
 
 

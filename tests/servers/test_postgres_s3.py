@@ -88,7 +88,9 @@ def test_the_run_lies_in_postgres_and_its_files_in_s3(
     registration = register(**arguments, tracking_uri=server.uri)
     assert register(**arguments, tracking_uri=server.uri) == registration
     assert rows(database, "select count(*) from metrics where key = 'epoch/loss'") == len(finished_run.EPOCHS)
-    assert rows(database, "select count(*) from model_versions") == 1
+    versions = "select count(*) from model_versions where name = '{}'"
+    assert rows(database, versions.format(registration.model_name)) == 1
+    assert rows(database, versions.format(f"{registration.model_name}-ledger")) == 1
     assert rows(database, "select count(*) from datasets") == 3
     stored = objects(bucket)
     assert sum(name.endswith(f"{registration.mlflow_run_id}/artifacts/report.html") for name in stored) == 1
