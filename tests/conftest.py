@@ -12,10 +12,10 @@ import pytest
 from angiopipe.cohort.synthetic.synthesize import synthesize
 
 
-@pytest.fixture(autouse=True)
-def _no_tracking_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """MLflow writes the server it is pointed at into the environment, where the next test would find it."""
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+@pytest.fixture(autouse=True, scope="module")
+def _no_tracking_server() -> Iterator[None]:
+    """`mlflow.set_tracking_uri` writes into the environment, where the next test would find it."""
+    os.environ.pop("MLFLOW_TRACKING_URI", None)
     yield
     os.environ.pop("MLFLOW_TRACKING_URI", None)
 

@@ -199,12 +199,14 @@ class Evidence(keras.layers.Layer):
             dtype="float32",
         )
 
-    def of_views(self, x: Any, kinds: Any) -> tuple[Any, Any]:
-        """Evidence of views, one by one.
+    def of_views(self, x: Any, kinds: Any, corners: Any = None) -> tuple[Any, Any]:
+        """Evidence of views, or of windows cut from them, one by one.
 
         Args:
           x: (views, h, w, features).
           kinds: (views,), which of the four left views each is or mirrors.
+          corners: (views, 2), the row and column of a view's position where each window begins; None
+            for whole views.
 
         Returns:
           Log odds of an aneurysm (views, h, w), and log probabilities of its location, as seen from
@@ -212,6 +214,9 @@ class Evidence(keras.layers.Layer):
         """
         x = ops.cast(x, "float32")
         place = ops.take(ops.einsum("hwk,tkl->thwl", self.basis, self.place), kinds, axis=0)
+        for axis in (1, 2) if corners is not None else ():
+            within = corners[:, axis - 1, None] + ops.arange(x.shape[axis], dtype="int32")
+            place = ops.take_along_axis(place, _along(within, axis), axis=axis)
         which = self.which(x) + place[..., 1:] + ops.take(self.prior, kinds, axis=0)[:, None, None, :]
         return (self.anything(x) + place[..., :1])[..., 0], ops.log_softmax(which, axis=-1)
 
@@ -225,6 +230,11 @@ class Evidence(keras.layers.Layer):
             sides.append(ops.reshape(maps, (-1, *side.shape[1:4], len(LOCATIONS))))
         left, right = sides
         return ops.concatenate([left, ops.take(right, MIRRORED_LOCATIONS, axis=-1)], axis=1)
+
+
+def _along(positions: Any, axis: int) -> Any:
+    """(views, n) positions as indices along one axis of (views, h, w, labels)."""
+    return ops.expand_dims(positions, (2, 3) if axis == 1 else (1, 3))
 
 
 def _place_basis(rows: int, columns: int) -> np.ndarray:

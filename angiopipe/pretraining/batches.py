@@ -29,14 +29,18 @@ class ViewBatch(NamedTuple):
       views: (batch, size, size, 1) uint8.
       sacs: (batch, positions, positions) uint8, as in `PretrainingViews`, locations mirrored too.
       kinds: (batch,) int32, which of the four left views each is or mirrors.
+      corners: (batch, 2) int32, the row and column of the view's position where each window begins.
     """
 
     views: np.ndarray
     sacs: np.ndarray
     kinds: np.ndarray
+    corners: np.ndarray
 
 
-def view_batches(source: PretrainingViews, steps: int, batch_size: int, seed: int) -> Iterator[ViewBatch]:
+def view_batches(
+    source: PretrainingViews, steps: int, batch_size: int, seed: int, window: int = 0
+) -> Iterator[ViewBatch]:
     """Random batches; which ones depends on `seed` alone.
 
     Args:
@@ -44,6 +48,8 @@ def view_batches(source: PretrainingViews, steps: int, batch_size: int, seed: in
       steps: number of batches.
       batch_size: views a batch.
       seed: of the choice and the changes.
+      window: rows and columns cut from each view, positions; it holds one of the view's sacs, where
+        there are any. 0 for whole views.
     """
     shown = np.stack([study.any((1, 2)) for study in source.sacs])
     with_sac, without = np.argwhere(shown), np.argwhere(~shown)
@@ -54,13 +60,16 @@ def view_batches(source: PretrainingViews, steps: int, batch_size: int, seed: in
             *with_sac[rng.integers(len(with_sac), size=positives)],
             *without[rng.integers(len(without), size=batch_size - positives)],
         ]
-        views, sacs, kinds = zip(*(_one(source, study, view, rng) for study, view in chosen), strict=True)
-        yield ViewBatch(np.stack(views)[..., None], np.stack(sacs), np.array(kinds, np.int32))
+        made = (_one(source, study, view, window or source.sacs.shape[2], rng) for study, view in chosen)
+        views, sacs, kinds, corners = zip(*made, strict=True)
+        yield ViewBatch(
+            np.stack(views)[..., None], np.stack(sacs), np.array(kinds, np.int32), np.array(corners, np.int32)
+        )
 
 
 def _one(
-    source: PretrainingViews, study: int, view: int, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray, int]:
+    source: PretrainingViews, study: int, view: int, window: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray, int, np.ndarray]:
     picture, sacs = source.views[study, view], source.sacs[study, view]
     if FLIPPED[view]:
         picture, sacs = picture[:, ::-1], sacs[:, ::-1]
@@ -69,5 +78,20 @@ def _one(
     stride = picture.shape[0] // sacs.shape[0]
     shift = rng.integers(-FURTHEST_SHIFT, FURTHEST_SHIFT + 1, 2)
     picture, sacs = np.roll(picture, stride * shift, (0, 1)), np.roll(sacs, shift, (0, 1))
+    corner = _corner(sacs, window, rng)
+    (top, left), (bottom, right) = corner, corner + window
+    picture = picture[stride * top : stride * bottom, stride * left : stride * right]
+    sacs = sacs[top:bottom, left:right]
     levels = BACKGROUND * (np.maximum(np.arange(256), 4) / BACKGROUND) ** rng.uniform(*EXPOSURES)
-    return np.clip(np.rint(levels), 0, 255).astype(np.uint8)[picture], sacs, view % (len(RIGHT) // 2)
+    seen = np.clip(np.rint(levels), 0, 255).astype(np.uint8)[picture]
+    return seen, sacs, view % (len(RIGHT) // 2), corner
+
+
+def _corner(sacs: np.ndarray, window: int, rng: np.random.Generator) -> np.ndarray:
+    """The row and column where a window begins: anywhere, or anywhere with some position of a sac within."""
+    last = sacs.shape[0] - window
+    shown = np.argwhere(sacs)
+    if len(shown) == 0:
+        return rng.integers(0, last + 1, 2)
+    held = shown[rng.integers(len(shown))]
+    return rng.integers(np.maximum(held - window + 1, 0), np.minimum(held, last) + 1)

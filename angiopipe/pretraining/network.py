@@ -27,29 +27,40 @@ class PretrainingNetwork(keras.Model):
 
     It is normalised over the batch where it starts at random, and not where it goes on from weights,
     into which the normalisation was folded.
+
+    Args:
+      model: the encoder's shape.
+      size: rows and columns of a whole view, pixels.
+      window: rows and columns of what is cut from it to be learned from, pixels; 0 for all of it.
+      normalised: whether it is.
     """
 
-    def __init__(self, model: Octoview, size: int, normalised: bool = True):
+    def __init__(self, model: Octoview, size: int, window: int = 0, normalised: bool = True):
         # The evidence is summed in float32 whatever the encoder computes in.
         super().__init__(dtype="float32")
-        view = keras.Input((size, size, 1), dtype="uint8")
+        view = keras.Input((window or size, window or size, 1), dtype="uint8")
         self.encoder = keras.Model(view, encode(Attenuation()(view), model, normalised))
         self.evidence = Evidence()
-        self.evidence.build((1, 8, *self.encoder.output.shape[1:]))
+        positions = -(-size // 2 ** len(model.widths))
+        self.evidence.build((1, 8, positions, positions, model.widths[-1]))
         self.evidence.anything.bias.assign([RARE])
 
-    def call(self, views: Any, kinds: Any, training: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
+    def call(
+        self, views: Any, kinds: Any, corners: Any = None, training: bool = False
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         """Log odds of a sac (batch, h, w), and log probabilities of its location (batch, h, w, 21)."""
-        return self.evidence.of_views(self.encoder(views, training=training), kinds)
+        return self.evidence.of_views(self.encoder(views, training=training), kinds, corners)
 
 
-def loss(found: tf.Tensor, which: tf.Tensor, sacs: tf.Tensor) -> tf.Tensor:
+def loss(found: tf.Tensor, which: tf.Tensor, sacs: tf.Tensor, share: float = 1.0) -> tf.Tensor:
     """Focal loss of finding sacs and cross-entropy of naming them, per position with a sac.
 
     Args:
       found: (batch, h, w) log odds of a sac.
       which: (batch, h, w, 21) log probabilities of its location.
       sacs: (batch, h, w) uint8, as in `PretrainingViews`.
+      share: of a view's positions that are in its window; those without a sac count for as many more,
+        so that windows teach the same odds as whole views.
 
     Returns:
       () float32.
@@ -57,7 +68,7 @@ def loss(found: tf.Tensor, which: tf.Tensor, sacs: tf.Tensor) -> tf.Tensor:
     shown = tf.cast(sacs > 0, tf.float32)
     each = tf.nn.sigmoid_cross_entropy_with_logits(shown, found)
     missed = 1.0 - tf.exp(-each)  # one minus the probability given to the truth
-    weights = tf.where(sacs > 0, WEIGHT, 1.0 - WEIGHT)
+    weights = tf.where(sacs > 0, WEIGHT, (1.0 - WEIGHT) / share)
     named = tf.gather(which, tf.cast(tf.maximum(sacs, 1), tf.int32) - 1, batch_dims=3)
     total = tf.reduce_sum(weights * missed**FOCUS * each) - LOCATION_SHARE * tf.reduce_sum(shown * named)
     return total / tf.maximum(tf.reduce_sum(shown), 1.0)

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from angiopipe import storage
+from angiopipe.registry.pointed import point_mlflow_at, quieten_mlflow
 from angiopipe.registry.register import tracking_uri_of
 
 if TYPE_CHECKING:
@@ -25,10 +26,7 @@ def registry(tracking_uri: str, data_root: str) -> tuple[MlflowClient, str]:
     Raises:
       ValueError: neither says where MLflow is.
     """
-    # MLflow reads these when it is imported; its bars of two files are noise in a step's log.
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    # A hospital's machine tells nobody what it registers.
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    quieten_mlflow()
     import mlflow
 
     if not (tracking_uri or data_root or os.environ.get("MLFLOW_TRACKING_URI")):
@@ -37,7 +35,7 @@ def registry(tracking_uri: str, data_root: str) -> tuple[MlflowClient, str]:
     database = uri.removeprefix("sqlite:///")
     if uri.startswith("sqlite:///") and not storage.exists(database):
         raise ValueError(f"{uri}: expected MLflow's database, found none: register a model first")
-    mlflow.set_tracking_uri(uri)
+    point_mlflow_at(uri)
     return mlflow.MlflowClient(uri), uri
 
 

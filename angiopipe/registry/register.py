@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from angiopipe import defaults, storage
 from angiopipe.records.manifest import EvaluationManifest, Manifest, ModelManifest
+from angiopipe.registry.pointed import point_mlflow_at, quieten_mlflow
 from angiopipe.step import step
 
 if TYPE_CHECKING:
@@ -75,12 +76,7 @@ def register(
       MlflowAway: MLflow stayed silent; the step can be started again.
       MlflowRefused: MLflow does not let us in.
     """
-    # MLflow reads these when it is imported; its bars of two files are noise in a step's log.
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    # A hospital's machine tells nobody what it registers.
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    import mlflow
-
+    quieten_mlflow()
     from angiopipe.registry.patience import shown, single_attempts
     from angiopipe.registry.tracking import RunKey, open_run
 
@@ -88,7 +84,7 @@ def register(
     _check_same_weights(trained, evaluated)
     key = RunKey(data_root, run_id, trained.weights_sha256)
     uri = tracking_uri_of(tracking_uri, data_root)
-    mlflow.set_tracking_uri(uri)
+    point_mlflow_at(uri)
     with single_attempts(), open_run(uri, patience, key, experiment, _seconds_so_far(key.folder)) as tracking:
         version = _log_and_register(tracking, trained, evaluated, model_name)
         aliases = tracking.ask("moving aliases", lambda: _make_challenger(model_name, version, run_id))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from angiopipe import defaults, storage
 from angiopipe.dataflow.score import PredictionsManifest, make_predictions, plan_scoring, write_tables
 from angiopipe.faults import Fault, fault_table
+from angiopipe.registry.pointed import point_mlflow_at, quieten_mlflow
 from angiopipe.registry.register import tracking_uri_of
 from angiopipe.step import record_figures, run_folder, step
 from angiopipe.study import INDEX, LABELS
@@ -44,10 +44,9 @@ class RegisteredModel:
 
     def __call__(self) -> Predictor:
         """Loads the model from the registry."""
-        _quieten_mlflow()
+        point_mlflow_at(self.tracking_uri)
         import mlflow
 
-        mlflow.set_tracking_uri(self.tracking_uri)
         model: Predictor = mlflow.pyfunc.load_model(f"models:/{self.name}/{self.version}")
         return model
 
@@ -177,7 +176,7 @@ def _registered(tracking_uri: str, name: str, alias: str) -> RegisteredModel:
     Raises:
       ValueError: there is none.
     """
-    _quieten_mlflow()
+    quieten_mlflow()
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
 
@@ -189,9 +188,3 @@ def _registered(tracking_uri: str, name: str, alias: str) -> RegisteredModel:
             f"({error.message}); train and register one, or name another"
         ) from None
     return RegisteredModel(tracking_uri, name, str(version.version), version.tags.get("weights_sha256", ""))
-
-
-def _quieten_mlflow() -> None:
-    """MLflow reads these when it is imported; a hospital's machine tells nobody what it scores."""
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")

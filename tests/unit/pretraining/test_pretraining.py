@@ -75,6 +75,39 @@ def test_batches_show_right_views_as_mirrored_left_ones():
         np.testing.assert_array_equal(dark.min(0) // 4, np.argwhere(sac)[0])
 
 
+def test_windows_hold_a_sac_and_know_where_they_were_cut():
+    rng = np.random.default_rng(5)
+    views = rng.integers(40, 180, (1, 8, 32, 32)).astype(np.uint8)
+    sacs = np.zeros((1, 8, 8, 8), np.uint8)
+    sacs[0, :, 2, 6] = 1
+    sacs[0, :4, 2, 6] = 0
+    for batch in view_batches(PretrainingViews(views, sacs), steps=8, batch_size=9, seed=0, window=3):
+        assert batch.views.shape == (9, 12, 12, 1)
+        assert batch.sacs.shape == (9, 3, 3)
+        assert (batch.sacs.any((1, 2)).sum()) == 5
+        assert batch.corners.min() >= 0
+        assert batch.corners.max() <= 5
+    whole = next(view_batches(PretrainingViews(views, sacs), steps=1, batch_size=9, seed=0))
+    assert not whole.corners.any()
+
+
+def test_a_windows_evidence_is_that_of_its_place_in_the_view(recipe):
+    """The place counts for a window as it does for the view it was cut from."""
+    trained = PretrainingNetwork(recipe.model, SIZE, window=32)
+    rng = np.random.default_rng(0)
+    trained.evidence.set_weights([rng.normal(0, 0.3, w.shape) for w in trained.evidence.get_weights()])
+    features = rng.normal(size=(2, POSITIONS, POSITIONS, recipe.model.widths[-1])).astype(np.float32)
+    corners, kinds = np.array([[3, 9], [16, 0]], np.int32), np.array([1, 2], np.int32)
+    cut = np.stack([x[r : r + 8, c : c + 8] for x, (r, c) in zip(features, corners, strict=True)])
+    whole, windows = (
+        trained.evidence.of_views(features, kinds),
+        trained.evidence.of_views(cut, kinds, corners),
+    )
+    for of_whole, of_window in zip(whole, windows, strict=True):
+        for full, part, (r, c) in zip(of_whole, of_window, corners, strict=True):
+            np.testing.assert_allclose(part, full[r : r + 8, c : c + 8], rtol=1e-5, atol=1e-5)
+
+
 def test_batches_depend_on_the_seed_alone(source):
     first, again, other = ([batch.views for batch in view_batches(source, 2, 4, seed)] for seed in (0, 0, 1))
     np.testing.assert_array_equal(first, again)
@@ -92,6 +125,9 @@ def test_loss_is_focal_and_names_the_location():
         expected -= 0.25 * value**2 * np.log(1 - value)
     expected -= 0.3 * float(which[0, 0, 0, 2])
     np.testing.assert_allclose(float(loss(found, which, sacs)), expected, rtol=1e-5)
+    # In a window of half a view, positions without a sac stand for as many outside it.
+    background = sum(-0.25 * value**2 * np.log(1 - value) for value in (p[0, 1], p[1, 0], p[1, 1]))
+    np.testing.assert_allclose(float(loss(found, which, sacs, share=0.5)), expected + background, rtol=1e-5)
 
 
 def test_folding_changes_no_evidence(recipe, source):
@@ -150,6 +186,14 @@ def test_pretraining_goes_on_from_weights(tmp_path):
     for one, two in zip(*made, strict=True):
         np.testing.assert_allclose(one, two, atol=1e-6)
     assert json.loads((tmp_path / "second.json").read_text())["start"]["learning_rate"] == 3e-3
+
+
+def test_windows_may_be_learned_from(tmp_path):
+    arguments = {"studies": 4, "steps": 2, "batch_size": 4, "views": tmp_path / "views", "processes": 1}
+    pretrain(tmp_path / "windows.weights.h5", overrides=SMALL[:2], window=48, **arguments)
+    assert json.loads((tmp_path / "windows.json").read_text())["window"] == 48
+    with pytest.raises(ValueError, match="window=50: expected a multiple of 4 up to 96"):
+        pretrain(tmp_path / "other.weights.h5", overrides=SMALL[:2], window=50, **arguments)
 
 
 def test_the_weights_file_must_be_named_as_keras_wants():

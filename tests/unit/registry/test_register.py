@@ -158,6 +158,14 @@ def test_other_weights_under_the_same_run_id_are_another_run(registered: Registe
 
 
 @pytest.mark.slow
+def test_a_registration_leaves_the_next_one_its_own_database(tmp_path: Path) -> None:
+    roots = [tmp_path / name for name in ("one", "other")]
+    registrations = [register(**finished_run.write_run(root)) for root in roots]
+    assert [made.tracking_uri for made in registrations] == [f"sqlite:///{root}/mlflow.db" for root in roots]
+    assert [made.version for made in registrations] == [1, 1]
+
+
+@pytest.mark.slow
 def test_mlflows_own_variables_are_honoured(
     registered: Registered, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
