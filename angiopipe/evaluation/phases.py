@@ -10,9 +10,10 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from angiopipe import clinical
 from angiopipe.study import LOCATIONS
 
-POPULATIONS: dict[str, int] = {"north_american_or_other_european": 0, "japanese": 3, "finnish": 5}
+POPULATIONS: dict[str, int] = dict(zip(clinical.POPULATIONS, (0, 3, 5), strict=True))
 """Points of a population; patients of any other have no published score."""
 SITES: dict[str, int] = {"ICA": 0, "MCA": 2, "ACA_PCOM_POSTERIOR": 4}
 SIZES: tuple[tuple[float, int], ...] = ((20.0, 10), (10.0, 6), (7.0, 3), (0.0, 0))

@@ -1,0 +1,110 @@
+"""Experimental: the clinical CSV, `Index` and any of the columns in `angiopipe.clinical`."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+
+import pandas as pd
+
+from angiopipe.clinical import MODEL_NAMES, NAMES, REMEDY, UNKNOWN, VARIABLES
+from angiopipe.cohort.labels import SAFE_INDEX, decoded_text
+from angiopipe.faults import Fault, FaultyStudies
+from angiopipe.study import INDEX
+
+
+def read_clinical(uri: str, studies: Collection[str]) -> tuple[pd.DataFrame, list[Fault]]:
+    """Reads and checks a clinical CSV; the order of its columns and lines does not matter.
+
+    Args:
+      uri: the CSV; an empty cell is unknown.
+      studies: every Index of the cohort; one that is not in the file is unknown altogether.
+
+    Returns:
+      `Index` (str) and the file's variables (int64: years, or the place in the variable's categories,
+      -1 if unknown), one row for each line without a fault, in the order of the file; and the faults
+      of the others: an Index missing, unsafe as a file name, given twice or no study's, or values
+      that cannot be.
+
+    Raises:
+      FaultyStudies: nothing can be read: a column is unknown or twice there, `Index` or all
+        variables are missing, there is no study, or the file is no text.
+    """
+    names, rows = _rows(uri)
+    lines: dict[str, list[int]] = {}
+    for line, row in rows:
+        lines.setdefault(row[INDEX], []).append(line)
+    faults, kept = [], []
+    for line, row in rows:
+        values, wrong = _values(row, names)
+        wrong += _index_faults(row[INDEX], lines[row[INDEX]], studies)
+        faults += [Fault(row[INDEX], "", uri, line, *fault) for fault in wrong]
+        if not wrong:
+            kept.append((row[INDEX], *values))
+    table = pd.DataFrame(kept, columns=[INDEX, *names])
+    return table.astype({INDEX: "str", **dict.fromkeys(names, "int64")}), faults
+
+
+def model_values(table: pd.DataFrame) -> dict[str, tuple[int, ...]]:
+    """Each study's values of `MODEL_VARIABLES`, by Index; unknown where the table lacks the column."""
+    columns = [table[name] if name in table else [UNKNOWN] * len(table) for name in MODEL_NAMES]
+    return {
+        index: tuple(map(int, values))
+        for index, values in zip(table[INDEX], zip(*columns, strict=True), strict=True)
+    }
+
+
+def _rows(uri: str) -> tuple[list[str], list[tuple[int, Mapping[str, str]]]]:
+    """The variables there are, in their own order, and each study's line and cells."""
+    rows = [[cell.strip() for cell in row] for row in csv.reader(io.StringIO(decoded_text(uri)))]
+    lines = [(number, row) for number, row in enumerate(rows, 1) if any(row)]
+    if not lines:
+        raise FaultyStudies(f"{uri}: expected the header {_header()}, found an empty file", [])
+    header = lines[0][1]
+    _refuse_header(header, uri)
+    if len(lines) == 1:
+        raise FaultyStudies(f"{uri}: expected at least one study below the header, found none", [])
+    names = [name for name in NAMES if name in header]
+    empty = dict.fromkeys(header, "")
+    # Spreadsheets leave empty cells at the end of a line, or leave them out.
+    return names, [(number, {**empty, **dict(zip(header, row, strict=False))}) for number, row in lines[1:]]
+
+
+def _header() -> str:
+    return f"{INDEX} and any of {', '.join(NAMES)}"
+
+
+def _refuse_header(header: Sequence[str], uri: str) -> None:
+    named = [name for name in header if name]
+    wrong = [] if INDEX in named else [f"column {INDEX} is missing"]
+    wrong += [] if set(named) & set(NAMES) else ["every clinical column is missing"]
+    wrong += [f"column {name!r} is unknown" for name in named if name not in (INDEX, *NAMES)]
+    twice = sorted({name for name in named if named.count(name) > 1})
+    wrong += [f"column {name} is there {named.count(name)} times" for name in twice]
+    if wrong:
+        raise FaultyStudies(f"{uri}: expected the header {_header()} in any order:", wrong)
+
+
+def _values(row: Mapping[str, str], names: Sequence[str]) -> tuple[list[int], list[tuple[str, str, str]]]:
+    """A line's values, and what was expected, found and is to be done where there is none."""
+    values, wrong = [], []
+    for variable in VARIABLES:
+        if variable.name in names:
+            try:
+                values.append(variable.value(row[variable.name]))
+            except ValueError:
+                wrong.append((variable.expected, repr(row[variable.name]), REMEDY))
+    return values, wrong
+
+
+def _index_faults(
+    index: str, lines: Sequence[int], studies: Collection[str]
+) -> Iterator[tuple[str, str, str]]:
+    if not re.fullmatch(SAFE_INDEX, index):
+        yield "an Index of letters, digits, '_', '.', '-'", repr(index), "rename the study"
+    elif index not in studies:
+        yield "the Index of a study of the labels", repr(index), "correct it, or remove the line"
+    if len(lines) > 1:
+        yield "one line", f"lines {', '.join(map(str, lines))}", "keep the right one"
