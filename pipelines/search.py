@@ -4,14 +4,11 @@ from kfp import dsl
 
 from angiopipe import defaults
 from angiopipe.recipe import DEFAULT_RECIPE
-from components.audit import audit
 from components.evaluate import evaluate
-from components.ingest import ingest
-from components.preprocess import preprocess
 from components.register import register
 from components.search import search as search_step
 from components.train import train
-from components.validate import validate
+from pipelines.examples import make_examples
 
 
 @dsl.pipeline(
@@ -58,41 +55,25 @@ def search(
       model_name: the registered model to add a version to.
     """
     run = {"data_root": data_root, "run_id": dsl.PIPELINE_JOB_ID_PLACEHOLDER}
-    validated = validate(
+    made = make_examples(
+        run,
         images=images,
         labels=labels,
+        recipe=recipe,
+        overrides=overrides,
+        beam_args=beam_args,
         seed=seed,
         validation_share=validation_share,
         test_share=test_share,
         folds=0,
         fold=0,
         allow_missing=0,
-        on_fault="stop",
         quarantine_share=defaults.QUARANTINE_SHARE,
         previous_statistics="",
         drift_threshold=0.0,
-        **run,
     )
-    ingested = ingest(
-        inventory=validated.outputs["inventory"],
-        fingerprint=validated.outputs["Output"],
-        pseudonymise=False,
-        beam_args=beam_args,
-        **run,
-    )
-    studies = ingested.outputs["studies"]
-    audited = audit(studies=studies, labels=labels, on_fault="stop", pseudonymise=False, **run)
-    preprocessed = preprocess(
-        studies=studies,
-        fingerprint=ingested.outputs["Output"],
-        recipe=recipe,
-        overrides=overrides,
-        beam_args=beam_args,
-        **run,
-    ).after(audited)
-    examples = preprocessed.outputs["examples"]
     best = search_step(
-        examples=examples,
+        examples=made.examples,
         recipe=recipe,
         overrides=overrides,
         space=space,
@@ -103,8 +84,8 @@ def search(
         **run,
     ).outputs["Output"]
     model = train(
-        examples=examples,
-        fingerprint=preprocessed.outputs["Output"],
+        examples=made.examples,
+        fingerprint=made.fingerprint,
         recipe=recipe,
         overrides=best,
         seed=seed,
@@ -114,7 +95,7 @@ def search(
         cluster_settings=cluster_settings,
         **run,
     ).outputs["model"]
-    evaluation = evaluate(examples=examples, model=model, **run).outputs["evaluation"]
+    evaluation = evaluate(examples=made.examples, model=model, **run).outputs["evaluation"]
     registered = register(
         model=model, evaluation=evaluation, tracking_uri=tracking_uri, model_name=model_name, **run
     )

@@ -4,14 +4,11 @@ from kfp import dsl
 
 from angiopipe import defaults
 from angiopipe.recipe import DEFAULT_RECIPE
-from components.audit import audit
 from components.evaluate import evaluate
-from components.ingest import ingest
-from components.preprocess import preprocess
 from components.promote import promote
 from components.register import register
 from components.train import train
-from components.validate import validate
+from pipelines.examples import make_examples
 
 
 @dsl.pipeline(name="training", description="Angiograms and labels in, a registered aneurysm model out.")
@@ -71,42 +68,28 @@ def training(
       model_name: the registered model to add a version to.
     """
     run = {"data_root": data_root, "run_id": dsl.PIPELINE_JOB_ID_PLACEHOLDER}
-    validated = validate(
+    made = make_examples(
+        run,
         images=images,
         labels=labels,
+        recipe=recipe,
+        overrides=overrides,
+        beam_args=beam_args,
+        on_fault=on_fault,
+        pseudonymise=pseudonymise,
         seed=seed,
         validation_share=validation_share,
         test_share=test_share,
         folds=folds,
         fold=fold,
         allow_missing=allow_missing,
-        on_fault=on_fault,
         quarantine_share=quarantine_share,
         previous_statistics=previous_statistics,
         drift_threshold=drift_threshold,
-        **run,
     )
-    ingested = ingest(
-        inventory=validated.outputs["inventory"],
-        fingerprint=validated.outputs["Output"],
-        pseudonymise=pseudonymise,
-        beam_args=beam_args,
-        **run,
-    )
-    studies = ingested.outputs["studies"]
-    audited = audit(studies=studies, labels=labels, on_fault=on_fault, pseudonymise=pseudonymise, **run)
-    preprocessed = preprocess(
-        studies=studies,
-        fingerprint=ingested.outputs["Output"],
-        recipe=recipe,
-        overrides=overrides,
-        beam_args=beam_args,
-        **run,
-    ).after(audited)
-    examples = preprocessed.outputs["examples"]
     model = train(
-        examples=examples,
-        fingerprint=preprocessed.outputs["Output"],
+        examples=made.examples,
+        fingerprint=made.fingerprint,
         recipe=recipe,
         overrides=overrides,
         seed=seed,
@@ -116,15 +99,15 @@ def training(
         cluster_settings=cluster_settings,
         **run,
     ).outputs["model"]
-    evaluation = evaluate(examples=examples, model=model, **run).outputs["evaluation"]
+    evaluation = evaluate(examples=made.examples, model=model, **run).outputs["evaluation"]
     registered = register(
         model=model, evaluation=evaluation, tracking_uri=tracking_uri, model_name=model_name, **run
     )
     return promote(
         registration=registered.outputs["registration"],
         evaluation=evaluation,
-        studies=studies,
-        inventory=validated.outputs["inventory"],
+        studies=made.studies,
+        inventory=made.inventory,
         tracking_uri=tracking_uri,
         **run,
     ).outputs["promotion"]

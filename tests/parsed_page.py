@@ -25,7 +25,8 @@ class Balanced(HTMLParser):
         assert tag in VOID or self.open.pop() == tag
 
     def handle_data(self, data: str) -> None:
-        self.words.append(data)
+        if "style" not in self.open:
+            self.words.append(data)
 
     @property
     def text(self) -> str:

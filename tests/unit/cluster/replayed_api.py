@@ -14,9 +14,10 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+
+from tests.loopback import ApiHandler
 
 Object = dict[str, Any]
 
@@ -151,28 +152,11 @@ class ReplayedApi:
         return [lingering.pop()] if lingering else []
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(ApiHandler):
     api: ReplayedApi
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True  # Each small answer would otherwise wait 40 ms.
 
-    def log_message(self, *_: object) -> None:
-        """Is quiet."""
-
-    def do_GET(self) -> None:
-        self._serve("GET")
-
-    def do_POST(self) -> None:
-        self._serve("POST")
-
-    def do_DELETE(self) -> None:
-        self._serve("DELETE")
-
-    def _serve(self, method: str) -> None:
-        url = urlsplit(self.path)
-        query = {name: values[0] for name, values in parse_qs(url.query).items()}
-        content = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        request = Request(method, url.path, query, json.loads(content or b"{}"), time.monotonic())
+    def serve(self, method: str, path: str, query: dict[str, str], content: bytes) -> None:
+        request = Request(method, path, query, json.loads(content or b"{}"), time.monotonic())
         planned = self.api.answer_to(request)
         if planned:
             if planned.after:
@@ -182,7 +166,7 @@ class _Handler(BaseHTTPRequestHandler):
             else:
                 self._refuse(planned.status, planned.message, planned.headers)
             return
-        parts = url.path.strip("/").split("/")
+        parts = path.strip("/").split("/")
         if parts[0] == "apis" and "trainjobs" in parts:
             self._trainjob(request, parts[-1])
         elif parts[-1] == "pods":

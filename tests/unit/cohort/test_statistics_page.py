@@ -1,6 +1,5 @@
 import base64
 import re
-from html.parser import HTMLParser
 from pathlib import Path
 
 import cv2
@@ -12,43 +11,12 @@ import pytest
 from angiopipe.cohort.drift import drift
 from angiopipe.cohort.statistics_page import THUMBNAIL_PIXELS, SheetRow, contact_sheet, render
 from angiopipe.study import INDEX, LABELS, VIEW_NAMES
+from tests.parsed_page import parsed
 from tests.unit.cohort.made_up import made_up_statistics
-
-VOID = {"meta", "img", "br", "line", "rect", "polyline"}
-
-
-class Balanced(HTMLParser):
-    """Fails on a tag that is closed out of order; collects tags and text."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.seen: list[str] = []
-        self.words: list[str] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.seen.append(tag)
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert tag in VOID or self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        if "style" not in self.open:
-            self.words.append(data)
-
-
-def parsed(html: str) -> Balanced:
-    parser = Balanced()
-    parser.feed(html)
-    parser.close()
-    assert parser.open == []
-    return parser
 
 
 def text(html: str) -> str:
-    return " ".join(" ".join(parsed(html).words).split())
+    return parsed(html).text
 
 
 def images_of(cohort) -> pd.DataFrame:

@@ -10,11 +10,20 @@ from typing import Any
 import pytest
 import yaml
 
+from pipelines.__main__ import main
 from pipelines.settings import PREFIX
 from tests.unit.pipelines.recorded_kubeflow import RecordedKubeflow, serving
 
 DIGEST = f"sha256:{'0123456789abcdef' * 4}"
 WriteSettings = Callable[..., str]
+
+
+def compiled(pipeline: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """A pipeline's graph as the command writes it."""
+    path = tmp_path_factory.mktemp("compiled") / f"{pipeline}.yaml"
+    main(["compile", pipeline, "--out", str(path)])
+    graph, _ = yaml.safe_load_all(path.read_text())
+    return graph
 
 
 @pytest.fixture

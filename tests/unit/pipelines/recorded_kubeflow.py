@@ -14,12 +14,14 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import unquote
 
 import yaml
+
+from tests.loopback import ApiHandler
 
 RECORDED = Path(__file__).parent / "recorded"
 EXCHANGES = {
@@ -210,29 +212,12 @@ def _case(name: str, /, **changed: Any) -> tuple[int, str, Any]:
     return exchange["status"], exchange["content_type"], body
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(ApiHandler):
     kubeflow: RecordedKubeflow
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
 
-    def log_message(self, *_: object) -> None:
-        """Is quiet."""
-
-    def do_GET(self) -> None:
-        self._serve("GET")
-
-    def do_POST(self) -> None:
-        self._serve("POST")
-
-    def do_DELETE(self) -> None:
-        self._serve("DELETE")
-
-    def _serve(self, method: str) -> None:
-        url = urlsplit(self.path)
-        content = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        query = {name: values[0] for name, values in parse_qs(url.query).items()}
+    def serve(self, method: str, path: str, query: dict[str, str], content: bytes) -> None:
         upload = "multipart" in self.headers.get("Content-Type", "")
-        request = Request(method, url.path, query, _file(content) if upload else json.loads(content or b"{}"))
+        request = Request(method, path, query, _file(content) if upload else json.loads(content or b"{}"))
         if self.kubeflow.silent or request.body is None:
             self.kubeflow.closed.wait()  # Broken YAML is never answered.
             self.close_connection = True

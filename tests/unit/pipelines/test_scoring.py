@@ -5,10 +5,9 @@ from __future__ import annotations
 import inspect
 
 import pytest
-import yaml
 
 from angiopipe.registry.score import score
-from pipelines.__main__ import main
+from tests.unit.pipelines.conftest import compiled
 
 OUTSIDE = {"run_id", "out", "output"}
 """What the pipeline itself fills in."""
@@ -16,10 +15,7 @@ OUTSIDE = {"run_id", "out", "output"}
 
 @pytest.fixture(scope="module")
 def package(tmp_path_factory) -> dict:
-    path = tmp_path_factory.mktemp("compiled") / "scoring.yaml"
-    main(["compile", "scoring", "--out", str(path)])
-    graph, _ = yaml.safe_load_all(path.read_text())
-    return graph
+    return compiled("scoring", tmp_path_factory)
 
 
 def test_parameters_and_defaults_are_the_steps(package):

@@ -5,18 +5,14 @@ from __future__ import annotations
 import inspect
 
 import pytest
-import yaml
 
 from angiopipe.training.search import search
-from pipelines.__main__ import main
+from tests.unit.pipelines.conftest import compiled
 
 
 @pytest.fixture(scope="module")
 def package(tmp_path_factory) -> dict:
-    path = tmp_path_factory.mktemp("compiled") / "search.yaml"
-    main(["compile", "search", "--out", str(path)])
-    graph, _ = yaml.safe_load_all(path.read_text())
-    return graph
+    return compiled("search", tmp_path_factory)
 
 
 def test_the_search_stands_between_the_examples_and_the_training(package):

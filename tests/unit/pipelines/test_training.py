@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 
 import pytest
-import yaml
 
 from angiopipe import defaults
 from angiopipe.cohort.validate import validate
@@ -20,16 +19,14 @@ from angiopipe.registry.promote import promote
 from angiopipe.registry.register import register
 from angiopipe.training.train import train
 from pipelines.__main__ import main
+from tests.unit.pipelines.conftest import compiled
 
 STEPS = {f.__name__: f for f in (validate, ingest, audit, preprocess, train, evaluate, register, promote)}
 
 
 @pytest.fixture(scope="module")
 def package(tmp_path_factory) -> dict:
-    path = tmp_path_factory.mktemp("compiled") / "training.yaml"
-    main(["compile", "training", "--out", str(path)])
-    graph, _ = yaml.safe_load_all(path.read_text())
-    return graph
+    return compiled("training", tmp_path_factory)
 
 
 def test_the_steps_run_in_the_order_of_the_data(package):
