@@ -4,8 +4,8 @@
 
 87,108 parameters, whatever the size. It starts from weights that come with the package, pretrained on
 synthetic studies whose sacs' outlines are known (docs/experiments.md); `model.weights=null` starts at
-random, which takes a rate ten times as high and five times the epochs. Left and right are mirror images of each other by construction, so `training.mirror` would
-show it nothing new.
+random, which takes a rate ten times as high and five times the epochs. Left and right are mirror images of
+each other by construction, so `training.mirror` would show it nothing new.
 """
 
 from angiopipe.recipe import Octoview, OctoviewPreprocessing, Recipe, Training
