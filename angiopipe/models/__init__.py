@@ -9,7 +9,7 @@ from __future__ import annotations
 import keras
 
 from angiopipe import storage
-from angiopipe.models import ensemble, octoview, spatial_attention, vgg16
+from angiopipe.models import ensemble, inputs, octoview, spatial_attention, vgg16
 from angiopipe.recipe import Octoview, SpatialAttention, Vgg16
 from angiopipe.records.calibration import probabilities as probabilities
 from angiopipe.records.manifest import ModelManifest
@@ -73,3 +73,21 @@ def evidence(model: keras.Model) -> keras.Model | None:
         maps = [found for member in members if (found := evidence(member))]
         return ensemble.join(maps, tuple(model.input["views"].shape[1:])) if maps else None
     return octoview.evidence(model) if ensemble.architecture(model) == "octoview" else None
+
+
+def with_evidence(model: keras.Model) -> keras.Model | None:
+    """A model of two outputs: the logits, as the model itself gives them, and the maps of `evidence`.
+
+    An octoview makes both in one pass; an ensemble's members are run twice.
+
+    Returns:
+      A model from the same inputs to [(batch, 22), (batch, 8, h, w, 22)] float32; None for
+      architectures without maps.
+    """
+    maps = evidence(model)
+    if maps is None:
+        return None
+    if not ensemble.members(model):
+        return keras.Model(model.input, [model.output, maps.output])
+    study = inputs.study_inputs(tuple(model.input["views"].shape[1:]))
+    return keras.Model(study, [model(study), maps(study)])

@@ -42,12 +42,14 @@ class Lesion:
     Attributes:
       location: one of `study.LOCATIONS`.
       radius_mm: of the sphere of its dome's volume.
+      largest_mm: largest diameter of its dome, without a bleb.
       footprints: one per view, in `study.VIEWS` order; None where the injection does not fill the
         sac or the picture does not show it.
     """
 
     location: str
     radius_mm: float
+    largest_mm: float
     footprints: tuple[Footprint | None, ...]
 
 
@@ -166,7 +168,7 @@ def _lesion(sac: Sac, cameras: list[Camera], filling: Filling) -> Lesion:
         _footprint(sac, camera) if sac.territory in filling[view.side, view.vessel] else None
         for view, camera in zip(VIEWS, cameras, strict=True)
     )
-    return Lesion(sac.location, sac.radius_mm, footprints)
+    return Lesion(sac.location, sac.radius_mm, sac.largest_mm, footprints)
 
 
 def _footprint(sac: Sac, camera: Camera) -> Footprint | None:

@@ -46,6 +46,11 @@ class Sac(NamedTuple):
     bodies: tuple[Ellipsoid, ...]
     neck: Tubes
 
+    @property
+    def largest_mm(self) -> float:
+        """Largest diameter of the dome, without a bleb."""
+        return float(2.0 / np.sqrt(np.linalg.eigvalsh(self.bodies[0].shape)[0]))
+
 
 def draw_locations(settings: Settings, variant: Variant, rng: np.random.Generator) -> tuple[str, ...]:
     """Draws the affected locations of one patient: none, one or, rarely, two different ones."""

@@ -164,6 +164,19 @@ def test_a_footprint_has_the_size_it_claims() -> None:
             assert (rows.mean(), columns.mean()) == pytest.approx(footprint.centre, abs=0.6)
 
 
+def test_no_view_shows_more_than_a_domes_largest_diameter_and_some_view_most_of_it() -> None:
+    settings = ONE_SAC.model_copy(update={"sac_elongation": 0.6, "bleb_share": 0.0})
+    for number in range(5):
+        (lesion,) = make_study(settings, 360, 7, number).lesions
+        seen = []
+        for footprint in filter(None, lesion.footprints):
+            outline = np.argwhere(footprint.mask)
+            farthest = np.linalg.norm(outline[:, None] - outline[None], axis=-1).max()
+            seen.append((farthest + 1) * footprint.mm_per_pixel)
+        assert 0.8 * lesion.largest_mm < max(seen) < 1.03 * lesion.largest_mm + 0.5
+        assert lesion.largest_mm >= 2 * lesion.radius_mm
+
+
 def test_one_patient_is_the_same_at_every_size() -> None:
     small, large = (make_study(ONE_SAC, size, 0, 11).lesions[0] for size in (128, 256))
     assert small.radius_mm == large.radius_mm

@@ -35,11 +35,17 @@ def test_its_evidence_is_the_mean_of_its_members_maps():
         member.set_weights([weight + rng.normal(0, 0.1, weight.shape) for weight in member.get_weights()])
     studies = _studies(shape)
     each = np.stack([np.array(models.evidence(member)(studies)) for member in members])
-    found = models.evidence(ensemble.join(members, shape))(studies)
+    together = ensemble.join(members, shape)
+    found = models.evidence(together)(studies)
     np.testing.assert_allclose(found, each.mean(axis=0), rtol=1e-5, atol=1e-5)
+    logits, maps = models.with_evidence(together)(studies)
+    np.testing.assert_array_equal(logits, together(studies))
+    np.testing.assert_allclose(maps, found, rtol=1e-5, atol=1e-5)
 
 
 def test_an_architecture_without_maps_has_none_in_an_ensemble_either():
     shape = load_recipe("kium_vgg16", TINY["kium_vgg16"]).preprocessing.shape
     members = [_build("kium_vgg16", *TINY["kium_vgg16"]) for _ in range(2)]
-    assert models.evidence(ensemble.join(members, shape)) is None
+    together = ensemble.join(members, shape)
+    assert models.evidence(together) is None
+    assert models.with_evidence(together) is None

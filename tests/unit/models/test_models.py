@@ -5,12 +5,14 @@ from __future__ import annotations
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from angiopipe import models
 from angiopipe.models.anatomy import visibility
 from angiopipe.recipe import load_recipe
 from angiopipe.records.manifest import Calibration
 from angiopipe.study import LABELS, LOCATIONS, MIRRORED_LABELS, MIRRORED_VIEWS, VIEW_NAMES
+from angiopipe.training.predict import scorer
 
 TINY = {
     "octoview": ("preprocessing.size=32", "model.widths=[8,16]", "model.dilations=[1]", "model.weights=null"),
@@ -151,6 +153,15 @@ def test_octoview_files_the_evidence_where_the_view_shows_it(octoview):
     assert column >= 4
     assert row < 4
     assert models.evidence(_build("kium_vgg16", *TINY["kium_vgg16"])) is None
+
+
+def test_asking_for_the_maps_changes_no_bit_of_the_logits(octoview):
+    studies = _studies(OCTOVIEW_SHAPE)
+    studies["present"][1, 2] = 0
+    tensors = {name: tf.constant(value) for name, value in studies.items()}
+    logits, maps = scorer(models.with_evidence(octoview))(tensors["views"], tensors["present"])
+    np.testing.assert_array_equal(logits, scorer(octoview)(tensors["views"], tensors["present"]))
+    np.testing.assert_allclose(maps, models.evidence(octoview)(studies), rtol=1e-5, atol=1e-5)
 
 
 def test_anatomy_of_visibility():

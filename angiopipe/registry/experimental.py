@@ -1,0 +1,134 @@
+"""Experimental: the columns beside the views, and the size and PHASES score that follow from them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from angiopipe import clinical
+from angiopipe.evaluation.phases import likeliest, phases
+from angiopipe.evaluation.size import estimate_mm
+from angiopipe.study import LOCATIONS
+
+MM_PER_PIXEL = "mm_per_pixel"
+LARGEST_SPACING_MM = 5.0
+"""A coarser one is in another unit: 64 such pixels, the fewest a view may have, would span 32 cm."""
+
+PHASES_VARIABLES = tuple(
+    variable
+    for variable in clinical.VARIABLES
+    if variable.name in ("age", "hypertension", "earlier_bleeding", "population")
+)
+COLUMNS = (MM_PER_PIXEL, *(variable.name for variable in PHASES_VARIABLES))
+"""Of the input, all optional."""
+
+SIZE, POINTS, RISK = "experimental_size_mm", "experimental_phases_points", "experimental_phases_risk_5y"
+ANSWERS = (SIZE, POINTS, RISK)
+
+
+@dataclass(frozen=True)
+class Known:
+    """What a caller tells of studies besides their views.
+
+    Attributes:
+      mm_per_pixel: (n,) float64, NaN where unknown.
+      patients: `PHASES_VARIABLES` by name, `clinical.UNKNOWN` where unknown, of each study.
+      faults: what is wrong with the cells, by position of the row.
+    """
+
+    mm_per_pixel: np.ndarray
+    patients: tuple[Mapping[str, int], ...]
+    faults: Mapping[int, list[str]]
+
+
+def read_known(rows: pd.DataFrame) -> Known:
+    """Reads the columns beside the views; those that are not there are unknown in every row."""
+    spacings, patients, faults = [], [], dict[int, list[str]]()
+    readers = {MM_PER_PIXEL: _spacing, **{variable.name: variable.value for variable in PHASES_VARIABLES}}
+    for row in range(len(rows)):
+        known = {}
+        for column, read in readers.items():
+            try:
+                known[column] = read(rows[column].iloc[row] if column in rows else None)
+            except ValueError as error:
+                faults.setdefault(row, []).append(f"column {column}: {error}")
+        spacings.append(known.pop(MM_PER_PIXEL, math.nan))
+        patients.append(known)
+    return Known(np.array(spacings, np.float64), tuple(patients), faults)
+
+
+def _spacing(cell: object) -> float:
+    if cell is None or cell is pd.NA or (isinstance(cell, str) and not cell.strip()):
+        return math.nan
+    try:
+        found = math.inf if isinstance(cell, bool | np.bool_) else float(cell)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        found = math.inf
+    if math.isnan(found) or 0 < found <= LARGEST_SPACING_MM:
+        return found
+    raise ValueError(
+        f"expected millimetres, above 0 and at most {LARGEST_SPACING_MM:g}, found {cell!r}; "
+        "leave an unknown spacing empty"
+    )
+
+
+def sizes(
+    maps: np.ndarray, present: np.ndarray, sides: np.ndarray, mm_per_pixel: Sequence[float]
+) -> np.ndarray:
+    """Estimated sizes of studies.
+
+    Args:
+      maps: (n, 8, h, h, 22) float32, of `models.with_evidence`.
+      present: (n, 8) uint8.
+      sides: (n, 8) the longer side of each view before preprocessing, pixels.
+      mm_per_pixel: (n,), NaN where unknown.
+
+    Returns:
+      (n,) float64 mm, NaN where unknown.
+    """
+    studies = zip(maps[..., 0], present, sides, mm_per_pixel, strict=True)
+    return np.array([estimate_mm(*study) for study in studies], np.float64)
+
+
+def answers(
+    probabilities: np.ndarray,
+    decided: np.ndarray,
+    sizes_mm: np.ndarray,
+    patients: Sequence[Mapping[str, int]],
+) -> dict[str, np.ndarray]:
+    """The experimental columns of the answer.
+
+    Args:
+      probabilities: (n, 22) in the order of `study.LABELS`.
+      decided: (n,) 1 where an aneurysm was decided on; there alone PHASES is asked, about the
+        likeliest location.
+      sizes_mm: (n,), NaN where unknown.
+      patients: from `Known`.
+
+    Returns:
+      `ANSWERS`: (n,) float64 each, NaN where unknown.
+    """
+    scores = np.full((len(probabilities), 2), np.nan)
+    for row in np.flatnonzero(decided).tolist():
+        by_location = dict(zip(LOCATIONS, probabilities[row, -len(LOCATIONS) :].tolist(), strict=True))
+        scores[row] = _phases(likeliest(by_location), float(sizes_mm[row]), patients[row])
+    return {SIZE: sizes_mm, POINTS: scores[:, 0], RISK: scores[:, 1]}
+
+
+def _phases(location: str | None, size_mm: float, patient: Mapping[str, int]) -> tuple[float, float]:
+    """Points and five-year risk; NaN where anything is unknown."""
+    if clinical.UNKNOWN in patient.values():
+        return math.nan, math.nan
+    found = phases(
+        population=clinical.POPULATIONS[patient["population"]],
+        hypertension=bool(patient["hypertension"]),
+        age=patient["age"],
+        size_mm=size_mm,
+        earlier_sah=bool(patient["earlier_bleeding"]),
+        location=location,
+    )
+    return (found.points, found.five_year_risk) if found else (math.nan, math.nan)
