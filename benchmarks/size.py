@@ -23,7 +23,7 @@ import tyro
 from scipy.stats import spearmanr
 
 from angiopipe.cohort.synthetic import REALISTIC, make_study
-from angiopipe.evaluation.size import estimate_mm, disc_mm
+from angiopipe.evaluation.size import disc_mm, estimate_mm
 from angiopipe.pretraining.views import PRETRAINING
 
 SIZE, SEED, FITTED_SEED = 360, 20_241, 20_242

@@ -42,9 +42,7 @@ def estimate_mm(
     return OFFSET_MM + SLOPE * disc_mm(evidence, present, sides, mm_per_pixel)
 
 
-def disc_mm(
-    evidence: np.ndarray, present: np.ndarray, sides: Sequence[int], mm_per_pixel: float
-) -> float:
+def disc_mm(evidence: np.ndarray, present: np.ndarray, sides: Sequence[int], mm_per_pixel: float) -> float:
     """The diameter of the disc of the region around the highest evidence, mm; otherwise as `estimate_mm`."""
     seen = np.where(np.asarray(present, bool)[:, None, None], evidence, -np.inf)
     view, row, column = (int(place) for place in np.unravel_index(seen.argmax(), seen.shape))

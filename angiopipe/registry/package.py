@@ -19,6 +19,7 @@ from mlflow.types.schema import AnyType
 import angiopipe
 from angiopipe import defaults, storage
 from angiopipe.records.manifest import MANIFEST_NAME, EvaluationManifest, ModelManifest
+from angiopipe.registry.experimental import ANSWERS, COLUMNS
 from angiopipe.study import ANEURYSM, LABELS, VIEW_NAMES
 
 PREDICTOR_FILE = Path(__file__).with_name("predictor.py")
@@ -38,18 +39,19 @@ _TENSORFLOWS = ("tensorflow", "tensorflow-cpu")
 
 
 def signature() -> ModelSignature:
-    """Eight optional columns in; 22 probabilities, the decision and the names of absent views out.
+    """Eight optional views and what is known besides in; 22 probabilities and what follows from them out.
 
-    A column holds bytes, a path or a URI, or nothing. MLflow's `binary` would be narrower, but its
+    A view's column holds bytes, a path or a URI, or nothing. MLflow's `binary` would be narrower, but its
     server answers a null in such a column with a Python error, and a null is an absent view.
     """
-    inputs = Schema([ColSpec(AnyType(), view, required=False) for view in VIEW_NAMES])
+    inputs = Schema([ColSpec(AnyType(), view, required=False) for view in (*VIEW_NAMES, *COLUMNS)])
     outputs = Schema(
         [
             *(ColSpec("float", label, required=label == ANEURYSM) for label in LABELS),
             ColSpec("long", "decision"),
             ColSpec("string", "operating_point"),
             ColSpec("string", "missing_views"),
+            *(ColSpec("double", name, required=False) for name in ANSWERS),
         ]
     )
     params = ParamSchema([ParamSpec("operating_point", DataType.string, defaults.OPERATING_POINT)])

@@ -10,14 +10,22 @@ import logging
 import os
 import posixpath
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import mlflow
 import numpy as np
 import pandas as pd
 
 from angiopipe import defaults
-from angiopipe.registry.request import FaultyRequest, is_served, read_view, refuse_unknown_columns
+from angiopipe.registry.experimental import Known, read_known, sizes
+from angiopipe.registry.experimental import answers as experimental_answers
+from angiopipe.registry.request import (
+    FaultyRequest,
+    is_served,
+    longer_side,
+    read_view,
+    refuse_unknown_columns,
+)
 from angiopipe.study import LABELS, VIEW_NAMES
 
 if TYPE_CHECKING:
@@ -34,6 +42,22 @@ one, 12.2 s together (two busy cores).
 """
 
 DECISION, OPERATING_POINT, MISSING_VIEWS = "decision", "operating_point", "missing_views"
+
+
+class Studies(NamedTuple):
+    """Studies as the model takes them.
+
+    Attributes:
+      views: (n, 8, size, size, channels) uint8, zeros where one is absent.
+      present: (n, 8) uint8.
+      sides: (n, 8) int64, the longer of rows and columns of each view as it came, pixels.
+      known: what else was told of them.
+    """
+
+    views: np.ndarray
+    present: np.ndarray
+    sides: np.ndarray
+    known: Known
 
 
 class Predictor(mlflow.pyfunc.PythonModel):
@@ -53,12 +77,15 @@ class Predictor(mlflow.pyfunc.PythonModel):
         self.evaluation = EvaluationManifest.read(posixpath.join(folder, EVALUATION_NAME))
         self.preprocessing = manifest.recipe.preprocessing
         _warn_of_other_code(self.preprocessing, posixpath.join(folder, PREPROCESSING_NAME))
-        self.forward = scorer(models.load(manifest.model_copy(update={"location": folder})))
+        network = models.load(manifest.model_copy(update={"location": folder}))
+        with_maps = models.with_evidence(network)
+        self.forward = scorer(network)
+        self.forward_with_maps = scorer(with_maps) if with_maps else None
         self.probabilities = models.probabilities
         self.at_once = BATCH_STUDIES if tf.config.list_physical_devices("GPU") else 1
         self.readers = ThreadPoolExecutor(os.cpu_count())
-        self._logits(
-            np.zeros((1, *self.preprocessing.shape), np.uint8), np.ones((1, len(VIEW_NAMES)), np.uint8)
+        self.forward(
+            tf.zeros((1, *self.preprocessing.shape), tf.uint8), tf.ones((1, len(VIEW_NAMES)), tf.uint8)
         )
 
     def predict(
@@ -70,91 +97,108 @@ class Predictor(mlflow.pyfunc.PythonModel):
           context: not used; MLflow gives it.
           model_input: a row a study; columns LI-A ... RV-B hold an encoded image's bytes, or the
             path or URI of one (base64 where a server is asked). Null, empty or no column means that
-            the view is absent.
+            the view is absent. Experimental, and likewise optional: `mm_per_pixel` of the pictures
+            as they came, at the isocentre, and `age`, `hypertension`, `earlier_bleeding` and
+            `population` as `angiopipe.clinical` has them.
           params: `operating_point`, one of those chosen on the validation studies.
 
         Returns:
           The input's index; columns `Aneurysm` and the 21 locations (calibrated probabilities,
           float32; NaN, or null from a server, where the model predicts none), `decision` (1 where
           `Aneurysm` reaches the operating point's threshold, else 0), `operating_point` (its name)
-          and `missing_views` (their names, comma-separated).
+          and `missing_views` (their names, comma-separated); and `experimental.ANSWERS`, float64,
+          NaN (null) where not known.
 
         Raises:
-          FaultyRequest: a column is no view's, an image cannot be used, a study has no view, or
-            there is no such operating point; names every faulty row and view.
+          FaultyRequest: a column has another name, an image or a value cannot be used, a study has
+            no view, or there is no such operating point; names every faulty row and column.
         """
         refuse_unknown_columns(model_input)
         point = self._operating_point((params or {}).get(OPERATING_POINT) or defaults.OPERATING_POINT)
         tables, faults = [], []
         for start in range(0, max(1, len(model_input)), BATCH_STUDIES):
             rows = model_input.iloc[start : start + BATCH_STUDIES]
-            views, present, found = self._prepared(rows)
+            studies, found = self._prepared(rows)
             faults += found
             if not faults:
-                tables.append(self._table(rows.index, self._logits(views, present), present, point))
+                tables.append(self._table(rows.index, studies, point))
         if faults:
             raise FaultyRequest(
                 f"{len(faults)} faults in {len(model_input)} studies; nothing was scored:", faults
             )
         return pd.concat(tables)
 
-    def _prepared(self, rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, list[str]]:
-        """Views and presence as the model takes them, and what is wrong with the rows."""
+    def _prepared(self, rows: pd.DataFrame) -> tuple[Studies, list[str]]:
+        """The rows as the model takes them, and what is wrong with them."""
         columns = [rows[view] if view in rows else [None] * len(rows) for view in VIEW_NAMES]
         cells = [value for row in zip(*columns, strict=True) for value in row]
         views = np.zeros((len(rows), *self.preprocessing.shape), np.uint8)
-        present = np.zeros((len(rows), len(VIEW_NAMES)), np.uint8)
+        present, sides = (np.zeros((len(rows), len(VIEW_NAMES)), kind) for kind in (np.uint8, np.int64))
         faults: dict[int, list[str]] = {}
         for cell, outcome in enumerate(self.readers.map(self._view, cells)):
             row, view = divmod(cell, len(VIEW_NAMES))
             if isinstance(outcome, ValueError):
                 faults.setdefault(row, []).append(f"view {VIEW_NAMES[view]}: {outcome}")
             elif outcome is not None:
-                views[row, view], present[row, view] = outcome, 1
+                views[row, view], sides[row, view], present[row, view] = *outcome, 1
         for row in np.flatnonzero(~present.any(axis=1)).tolist():
             faults.setdefault(row, [f"expected at least one of {', '.join(VIEW_NAMES)}, found none"])
+        known = read_known(rows)
+        for row, found in known.faults.items():
+            faults.setdefault(row, []).extend(found)
         told = [f"row {rows.index[row]}, {fault}" for row, found in sorted(faults.items()) for fault in found]
-        return views, present, told
+        return Studies(views, present, sides, known), told
 
-    def _view(self, value: object) -> np.ndarray | ValueError | None:
-        """(rows, columns, channels) uint8; what is wrong with the view; None where it is absent."""
+    def _view(self, value: object) -> tuple[np.ndarray, int] | ValueError | None:
+        """(size, size, channels) uint8 and the longer side that was; what is wrong; None where it is absent."""
         from angiopipe.imaging.preprocess import preprocess_view
 
         try:
             content = read_view(value)
             if not content:
                 return None
-            view = preprocess_view(content, self.preprocessing)
+            view, side = preprocess_view(content, self.preprocessing), longer_side(content)
         except ValueError as error:
             return error
         if view.min() == view.max():
             return ValueError(
                 "expected an angiogram, found the same grey everywhere; export the exposure again"
             )
-        return view
+        return view, side
 
-    def _logits(self, views: np.ndarray, present: np.ndarray) -> np.ndarray:
+    def _scored(self, studies: Studies) -> tuple[np.ndarray, np.ndarray]:
+        """Logits, and sizes in mm; the maps are asked for only where a spacing is known."""
         import tensorflow as tf
 
-        starts = range(0, max(1, len(views)), self.at_once)
-        parts = [slice(start, start + self.at_once) for start in starts]
-        return np.concatenate(
-            [self.forward(tf.constant(views[part]), tf.constant(present[part])).numpy() for part in parts]
-        )
+        logits, sizes_mm = [], np.full(len(studies.views), np.nan)
+        for start in range(0, max(1, len(studies.views)), self.at_once):
+            part = slice(start, start + self.at_once)
+            inputs = tf.constant(studies.views[part]), tf.constant(studies.present[part])
+            spacings = studies.known.mm_per_pixel[part]
+            if self.forward_with_maps is None or np.isnan(spacings).all():
+                logits.append(self.forward(*inputs).numpy())
+                continue
+            found, maps = (output.numpy() for output in self.forward_with_maps(*inputs))
+            logits.append(found)
+            sizes_mm[part] = sizes(maps, studies.present[part], studies.sides[part], spacings)
+        return np.concatenate(logits), sizes_mm
 
-    def _table(
-        self, index: pd.Index, logits: np.ndarray, present: np.ndarray, point: OperatingThreshold
-    ) -> pd.DataFrame:
+    def _table(self, index: pd.Index, studies: Studies, point: OperatingThreshold) -> pd.DataFrame:
+        logits, sizes_mm = self._scored(studies)
         probabilities = self.probabilities(logits, self.evaluation.calibration)
+        decided = (probabilities[:, 0] >= point.threshold).astype(np.int64)
         table = pd.DataFrame(probabilities, index=index, columns=list(LABELS))
-        if is_served():  # JSON has no NaN.
-            table = table.astype(object).where(table.notna(), None)
-        table[DECISION] = (probabilities[:, 0] >= point.threshold).astype(np.int64)
+        table[DECISION] = decided
         table[OPERATING_POINT] = point.name
         table[MISSING_VIEWS] = [
             ",".join(name for name, there in zip(VIEW_NAMES, row, strict=True) if not there)
-            for row in present
+            for row in studies.present
         ]
+        more = experimental_answers(probabilities, decided, sizes_mm, studies.known.patients)
+        table = table.assign(**more)
+        if is_served():  # JSON has no NaN.
+            for name in table.columns[table.isna().any()]:
+                table[name] = table[name].astype(object).where(table[name].notna(), None)
         return table
 
     def _operating_point(self, name: str) -> OperatingThreshold:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import inspect
+import io
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,11 +16,13 @@ from mlflow.environment_variables import _MLFLOW_IS_IN_SERVING_ENVIRONMENT
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 from mlflow.pyfunc import PyFuncModel
+from PIL import Image
 
 from angiopipe import storage
 from angiopipe.cohort.deidentify import clean
 from angiopipe.cohort.examine import refuse_unsafe
 from angiopipe.imaging import dicom
+from angiopipe.registry.experimental import COLUMNS
 from angiopipe.study import VIEW_NAMES
 
 
@@ -41,12 +44,14 @@ def is_served() -> bool:
 
 
 def refuse_unknown_columns(model_input: pd.DataFrame) -> None:
-    """Raises FaultyRequest if a column is no view's: a misspelt view must not pass for an absent one."""
-    sent = [str(column) for column in _sent_columns(model_input)]
-    wrong = [f"column {name!r} is no view" for name in dict.fromkeys(sent) if name not in VIEW_NAMES]
-    wrong += [
-        f"column {name} is there {sent.count(name)} times" for name in VIEW_NAMES if sent.count(name) > 1
+    """Raises FaultyRequest if a column is none of ours: a misspelt view must not pass for an absent one."""
+    sent, known = [str(column) for column in _sent_columns(model_input)], (*VIEW_NAMES, *COLUMNS)
+    wrong = [
+        f"column {name!r} is no view, and none of {', '.join(COLUMNS)}"
+        for name in dict.fromkeys(sent)
+        if name not in known
     ]
+    wrong += [f"column {name} is there {sent.count(name)} times" for name in known if sent.count(name) > 1]
     if wrong:
         raise FaultyRequest(f"expected columns named {', '.join(VIEW_NAMES)}; nothing was scored:", wrong)
 
@@ -83,6 +88,12 @@ def read_view(value: object) -> bytes:
     if not dicom.is_dicom(content):
         refuse_unsafe(content)
     return clean(content).content
+
+
+def longer_side(content: bytes) -> int:
+    """The longer of rows and columns of an image from `read_view`, pixels; decodes none."""
+    with Image.open(io.BytesIO(content)) as image:
+        return max(image.size)
 
 
 def _content(value: object) -> bytes:

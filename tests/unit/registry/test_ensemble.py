@@ -10,9 +10,11 @@ import pandas as pd
 import pytest
 
 from angiopipe import models
+from angiopipe.evaluation.size import estimate_mm
 from angiopipe.imaging.preprocess import preprocess_study
 from angiopipe.records.manifest import Member, ModelManifest, ensemble_sha256
 from angiopipe.registry import package
+from angiopipe.registry.experimental import SIZE
 from angiopipe.registry.run_log import epoch_metrics
 from angiopipe.storage import file_sha256
 from angiopipe.study import LABELS, VIEW_NAMES
@@ -47,7 +49,7 @@ def test_the_packaged_ensemble_answers_with_the_mean_of_its_members_logits(membe
     paths = sorted(Path(cohort.images).iterdir())[:16]
     rows = [[path.read_bytes() for path in paths[:8]], [path.read_bytes() for path in paths[8:]]]
     answers = mlflow.pyfunc.load_model(str(tmp_path / "package")).predict(
-        pd.DataFrame(rows, columns=list(VIEW_NAMES))
+        pd.DataFrame(rows, columns=list(VIEW_NAMES)).assign(mm_per_pixel=[1.6, None])
     )
     studies = [preprocess_study(row, model.recipe.preprocessing) for row in rows]
     inputs = {"views": np.stack([s[0] for s in studies]), "present": np.stack([s[1] for s in studies])}
@@ -55,6 +57,11 @@ def test_the_packaged_ensemble_answers_with_the_mean_of_its_members_logits(membe
     assert np.abs(each[0] - each[1]).max() > 1e-2
     expected = models.probabilities(each.mean(axis=0), evaluation.calibration)
     np.testing.assert_allclose(answers[list(LABELS)], expected, atol=1e-5)
+    # The size is that of the mean of their maps.
+    mean = np.mean([np.asarray(models.evidence(network)(inputs))[0, ..., 0] for network in networks], axis=0)
+    size_mm = estimate_mm(mean, inputs["present"][0], [96] * 8, 1.6)
+    np.testing.assert_allclose(answers[SIZE], [size_mm, np.nan], rtol=1e-4)
+    assert size_mm > 0
 
 
 def test_the_epochs_of_each_member_are_a_curve_of_their_own():

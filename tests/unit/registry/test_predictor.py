@@ -17,6 +17,7 @@ from PIL import Image
 
 from angiopipe import models
 from angiopipe.imaging.preprocess import preprocess_study
+from angiopipe.registry.experimental import ANSWERS, COLUMNS
 from angiopipe.study import ANEURYSM, LABELS, LOCATIONS, VIEW_NAMES
 from tests.packaged_model import Packaged, package_model
 
@@ -197,8 +198,8 @@ def test_a_server_takes_base64_and_opens_no_paths(model, cohort, served):
 
 def test_a_model_without_locations_says_so(tmp_path, cohort, monkeypatch):
     model = mlflow.pyfunc.load_model(str(package_model(tmp_path, "kium_vgg16").folder))
-    rows = pd.DataFrame([views(cohort, 0)])
-    assert model.predict(rows)[list(LOCATIONS)].isna().all(axis=None)
+    rows = pd.DataFrame([{**views(cohort, 0), "mm_per_pixel": 1.6}])
+    assert model.predict(rows)[[*LOCATIONS, *ANSWERS]].isna().all(axis=None)
     monkeypatch.setenv("_MLFLOW_IS_IN_SERVING_ENVIRONMENT", "true")
     answer = model.predict(rows).to_dict("records")[0]
     assert answer["BA"] is None  # JSON has no NaN
@@ -208,12 +209,13 @@ def test_a_model_without_locations_says_so(tmp_path, cohort, monkeypatch):
 def test_no_rows_give_no_answers(model):
     answer = model.predict(pd.DataFrame(columns=list(VIEW_NAMES)))
     assert len(answer) == 0
-    assert list(answer) == [*LABELS, "decision", "operating_point", "missing_views"]
+    assert list(answer) == [*LABELS, "decision", "operating_point", "missing_views", *ANSWERS]
 
 
 def test_the_signature_says_what_goes_in_and_comes_out(model, cohort):
     signature = model.metadata.signature
-    assert [(column.name, column.required) for column in signature.inputs] == [(v, False) for v in VIEW_NAMES]
+    columns = [(column.name, column.required) for column in signature.inputs]
+    assert columns == [(name, False) for name in (*VIEW_NAMES, *COLUMNS)]
     answer = model.predict(pd.DataFrame([views(cohort, 0)]))
     assert signature.outputs.input_names() == list(answer)
     numpy_types = [column.type.to_numpy() for column in signature.outputs]
