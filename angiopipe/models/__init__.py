@@ -9,7 +9,7 @@ from __future__ import annotations
 import keras
 
 from angiopipe import storage
-from angiopipe.models import ensemble, inputs, octoview, spatial_attention, vgg16
+from angiopipe.models import ensemble, octoview, spatial_attention, vgg16
 from angiopipe.recipe import Octoview, SpatialAttention, Vgg16
 from angiopipe.records.calibration import probabilities as probabilities
 from angiopipe.records.manifest import ModelManifest
@@ -76,18 +76,15 @@ def evidence(model: keras.Model) -> keras.Model | None:
 
 
 def with_evidence(model: keras.Model) -> keras.Model | None:
-    """A model of two outputs: the logits, as the model itself gives them, and the maps of `evidence`.
-
-    An octoview makes both in one pass; an ensemble's members are run twice.
+    """A model of two outputs in one pass: the logits, as the model itself gives them, and the maps of `evidence`.
 
     Returns:
       A model from the same inputs to [(batch, 22), (batch, 8, h, w, 22)] float32; None for
       architectures without maps.
     """
+    members = ensemble.members(model)
+    if members:
+        each = [found for member in members if (found := with_evidence(member))]
+        return ensemble.join(each, tuple(model.input["views"].shape[1:])) if each else None
     maps = evidence(model)
-    if maps is None:
-        return None
-    if not ensemble.members(model):
-        return keras.Model(model.input, [model.output, maps.output])
-    study = inputs.study_inputs(tuple(model.input["views"].shape[1:]))
-    return keras.Model(study, [model(study), maps(study)])
+    return keras.Model(model.input, [model.output, maps.output]) if maps else None

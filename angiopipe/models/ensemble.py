@@ -16,15 +16,18 @@ def join(members: Sequence[keras.Model], shape: tuple[int, int, int, int]) -> ke
     """One model from `inputs.study_inputs` to the mean of what the members give.
 
     Args:
-      members: models from those inputs to outputs of one shape; they become layers of the new model,
-        under names that tell them apart.
+      members: models from those inputs to the same outputs, one or several; they become layers of the
+        new model, under names that tell them apart.
       shape: (views, rows, columns, channels) of an example.
     """
     for number, member in enumerate(members):
         member.name = f"{member.name}{_MEMBER}{number}"
     study = inputs.study_inputs(shape)
     each = [member(study) for member in members]
-    return keras.Model(study, keras.layers.Average(dtype="float32", name="mean")(each), name=NAME)
+    mean = keras.tree.map_structure(
+        lambda *outputs: keras.layers.Average(dtype="float32")(list(outputs)), *each
+    )
+    return keras.Model(study, mean, name=NAME)
 
 
 def members(model: keras.Model) -> list[keras.Model]:

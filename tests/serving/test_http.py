@@ -134,6 +134,18 @@ def test_a_missing_view_is_named(server, cohort, absent):
     assert answer["predictions"][-1]["missing_views"] == "RV-B"
 
 
+def test_what_is_known_beside_the_views_may_be_null(server, cohort):
+    row = encoded(study(cohort))
+    known = {"mm_per_pixel": 1.6, "age": 71, "hypertension": True, "population": "finnish"}
+    records = [{**row, **known, "earlier_bleeding": 0}, {**row, **dict.fromkeys(known)}, row]
+    status, answer = post(server, {"dataframe_records": records})
+    assert status == 200
+    assert len({prediction[ANEURYSM] for prediction in answer["predictions"]}) == 1
+    assert [prediction["experimental_size_mm"] for prediction in answer["predictions"]][1:] == [None, None]
+    status, answer = post(server, {"dataframe_records": [{**row, "mm_per_pixel": -1}]})
+    assert (status, "row 0, column mm_per_pixel: " in answer["message"]) == (400, True)
+
+
 def test_a_corrupt_image_is_named_by_row_and_view(server, cohort):
     rows = [encoded(study(cohort)), encoded({**study(cohort), "LV-A": b"no image", "RI-B": b"\xff\xd8\xff"})]
     status, answer = post(server, {"dataframe_records": rows})
