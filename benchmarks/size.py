@@ -87,9 +87,13 @@ def measure(studies: int, fit: bool, model: str) -> Iterator[Measured]:
         jpegs = [cv2.imencode(".jpg", view, quality)[1].tobytes() for view in study.views]
         views, present = preprocess_study(jpegs, recipe.preprocessing)
         evidence = forward(tf.constant(views[None]), tf.constant(present[None])).numpy()[0, ..., 0]
-        seen = evidence, present, [max(view.shape) for view in study.views], np.mean(study.mm_per_pixel)
+        sides, spacing = [max(view.shape) for view in study.views], float(np.mean(study.mm_per_pixel))
         truth = max(lesion.largest_mm for lesion in study.lesions)
-        yield Measured(disc_mm(*seen), estimate_mm(*seen), truth)
+        yield Measured(
+            disc_mm(evidence, present, sides, spacing),
+            estimate_mm(evidence, present, sides, spacing),
+            truth,
+        )
 
 
 if __name__ == "__main__":

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
@@ -29,6 +30,8 @@ COLUMNS = (MM_PER_PIXEL, *(variable.name for variable in PHASES_VARIABLES))
 SIZE, POINTS, RISK = "experimental_size_mm", "experimental_phases_points", "experimental_phases_risk_5y"
 ANSWERS = (SIZE, POINTS, RISK)
 
+Value = TypeVar("Value")
+
 
 @dataclass(frozen=True)
 class Known:
@@ -48,16 +51,19 @@ class Known:
 def read_known(rows: pd.DataFrame) -> Known:
     """Reads the columns beside the views; those that are not there are unknown in every row."""
     spacings, patients, faults = [], [], dict[int, list[str]]()
-    readers = {MM_PER_PIXEL: _spacing, **{variable.name: variable.value for variable in PHASES_VARIABLES}}
+
+    def told(row: int, column: str, read: Callable[[object], Value], unknown: Value) -> Value:
+        try:
+            return read(rows[column].iloc[row]) if column in rows else unknown
+        except ValueError as error:
+            faults.setdefault(row, []).append(f"column {column}: {error}")
+            return unknown
+
     for row in range(len(rows)):
-        known = {}
-        for column, read in readers.items():
-            try:
-                known[column] = read(rows[column].iloc[row] if column in rows else None)
-            except ValueError as error:
-                faults.setdefault(row, []).append(f"column {column}: {error}")
-        spacings.append(known.pop(MM_PER_PIXEL, math.nan))
-        patients.append(known)
+        spacings.append(told(row, MM_PER_PIXEL, _spacing, math.nan))
+        patients.append(
+            {known.name: told(row, known.name, known.value, clinical.UNKNOWN) for known in PHASES_VARIABLES}
+        )
     return Known(np.array(spacings, np.float64), tuple(patients), faults)
 
 
@@ -76,9 +82,7 @@ def _spacing(cell: object) -> float:
     )
 
 
-def sizes(
-    maps: np.ndarray, present: np.ndarray, sides: np.ndarray, mm_per_pixel: Sequence[float]
-) -> np.ndarray:
+def sizes(maps: np.ndarray, present: np.ndarray, sides: np.ndarray, mm_per_pixel: np.ndarray) -> np.ndarray:
     """Estimated sizes of studies.
 
     Args:
