@@ -16,7 +16,7 @@ import numpy as np
 FLOOR = 0.0
 """Log odds of a sac that a region's positions have at least; without any, there is no estimate."""
 
-SLOPE, OFFSET_MM = 0.72, 2.55
+SLOPE, OFFSET_MM = 0.775, 2.368
 """Largest diameter of the dome = OFFSET_MM + SLOPE x diameter of the disc.
 
 Least squares over synthetic studies as those of pretraining, with the weights in the package; that
