@@ -122,6 +122,13 @@ def encode(values: Sequence[int]) -> np.ndarray:
     return encoded.reshape(-1)
 
 
+def are_values(values: Sequence[int]) -> bool:
+    """Whether a record's numbers are values of `MODEL_VARIABLES`, or none at all."""
+    most = [len(variable.categories) - 1 if variable.categories else AGE_CAP for variable in MODEL_VARIABLES]
+    fit = len(values) == len(most) and all(UNKNOWN <= v <= m for v, m in zip(values, most, strict=True))
+    return fit or not values
+
+
 def places(names: Sequence[str]) -> list[int]:
     """Where an encoded patient holds the variables of these names."""
     return [2 * MODEL_NAMES.index(name) + part for name in names for part in (0, 1)]

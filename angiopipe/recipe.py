@@ -20,10 +20,14 @@ from pydantic import (
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
+    SerializationInfo,
+    SerializerFunctionWrapHandler,
     ValidationError,
     field_validator,
+    model_serializer,
 )
 
+from angiopipe.clinical import MODEL_NAMES
 from angiopipe.study import VIEWS
 
 DEFAULT_RECIPE = "octoview"
@@ -136,6 +140,7 @@ class Octoview(Fields):
       dropout: share of the encoder's last channels dropped per view in training.
       frozen: how many of the encoder's convolutions, from the input on, keep the weights they start
         with; a pretrained start then trains faster, as no gradient goes through them.
+      clinical: experimental: the clinical variables that enter, of `clinical.MODEL_NAMES`.
     """
 
     architecture: Literal["octoview"] = "octoview"
@@ -145,6 +150,24 @@ class Octoview(Fields):
     sharpness: PositiveFloat = 2.0
     dropout: float = Field(default=0.0, ge=0, lt=1)
     frozen: NonNegativeInt = 0
+    clinical: tuple[str, ...] = ()
+
+    @field_validator("clinical")
+    @classmethod
+    def _names_variables(cls, clinical: tuple[str, ...]) -> tuple[str, ...]:
+        if not set(clinical) <= set(MODEL_NAMES) or len(set(clinical)) < len(clinical):
+            raise ValueError(f"expected some of {', '.join(MODEL_NAMES)}, each once")
+        return clinical
+
+    @model_serializer(mode="wrap")
+    def _without_nothing(
+        self, serialise: SerializerFunctionWrapHandler, info: SerializationInfo
+    ) -> dict[str, Any]:
+        """Digests and manifests without clinical variables are those from before there were any."""
+        fields: dict[str, Any] = serialise(self)
+        if info.mode == "json" and not self.clinical:
+            del fields["clinical"]
+        return fields
 
 
 class Training(Fields):

@@ -7,6 +7,7 @@ from components.face import train_component
 def news(
     images: str,
     labels: str,
+    clinical: str,
     data_root: str,
     run_id: str,
     recipe: str,
@@ -28,6 +29,7 @@ def news(
     result = run(
         images=images,
         labels=labels,
+        clinical=clinical,
         out=found.path,
         data_root=data_root,
         run_id=run_id,

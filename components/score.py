@@ -17,6 +17,7 @@ def score(
     on_fault: str,
     quarantine_share: float,
     beam_args: list[str],
+    clinical: str,
     predictions: dsl.Output[dsl.Dataset],
     output: dsl.Output[dsl.Dataset],
     figures: dsl.Output[dsl.Metrics],
@@ -39,6 +40,7 @@ def score(
         on_fault=on_fault,  # type: ignore[arg-type]
         quarantine_share=quarantine_share,
         beam_args=beam_args,
+        clinical=clinical,
         output=output.path,
     )
     show_figures(figures.log_metric, data_root, run_id, "score")

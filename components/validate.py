@@ -19,6 +19,7 @@ def validate(
     quarantine_share: float,
     previous_statistics: str,
     drift_threshold: float,
+    clinical: str,
     inventory: dsl.Output[dsl.Dataset],
     faults: dsl.Output[dsl.Dataset],
     statistics: dsl.Output[dsl.HTML],
@@ -44,6 +45,7 @@ def validate(
         quarantine_share=quarantine_share,
         previous_statistics=previous_statistics,
         drift_threshold=drift_threshold,
+        clinical=clinical,
         faults=faults.path,
         statistics=statistics.path,
     )

@@ -28,6 +28,7 @@ def retraining(
     on_fault: str = "stop",
     quarantine_share: float = defaults.QUARANTINE_SHARE,
     drift_threshold: float = defaults.DRIFT_THRESHOLD,
+    clinical: str = "",
     pseudonymise: bool = False,
     beam_args: list[str] = list(defaults.BEAM_ARGS),  # noqa: B006
     workers: int = 1,
@@ -54,6 +55,8 @@ def retraining(
       quarantine_share: at most this share of the studies may be left out.
       drift_threshold: stop where the data has shifted from the champion's: a view's population
         stability index above it, a prevalence, new kinds of images; 0 never stops.
+      clinical: CSV with `Index` and any of age, sex, hypertension, smoking, family_history,
+        earlier_bleeding and population, a path or URI; empty has none. Experimental.
       pseudonymise: replace each Index by a keyed pseudonym.
       beam_args: Beam's own options.
       workers: processes on the training step's machine that share each batch.
@@ -69,6 +72,7 @@ def retraining(
     same = {
         "images": images,
         "labels": labels,
+        "clinical": clinical,
         "data_root": data_root,
         "recipe": recipe,
         "overrides": overrides,

@@ -19,6 +19,7 @@ def scoring(
     on_fault: str = "stop",
     quarantine_share: float = defaults.QUARANTINE_SHARE,
     beam_args: list[str] = list(defaults.BEAM_ARGS),  # noqa: B006 (Kubeflow reads it as the parameter's default)
+    clinical: str = "",
 ) -> dsl.Dataset:
     """Scores studies with the champion.
 
@@ -35,6 +36,7 @@ def scoring(
       on_fault: "stop", or "quarantine" to go on without the faulty studies.
       quarantine_share: at most this share of the studies may be left out.
       beam_args: Beam's own options.
+      clinical: CSV with `Index` and clinical variables, as for training; empty has none. Experimental.
     """
     # What was scored is in the run's own folder too; Kubeflow would not see that images changed in place.
     scored = score(
@@ -50,6 +52,7 @@ def scoring(
         on_fault=on_fault,
         quarantine_share=quarantine_share,
         beam_args=beam_args,
+        clinical=clinical,
     )
     scored.set_caching_options(False)
     return scored.outputs["predictions"]

@@ -27,6 +27,7 @@ def search(
     seed: int = 0,
     validation_share: float = defaults.VALIDATION_SHARE,
     test_share: float = defaults.TEST_SHARE,
+    clinical: str = "",
     beam_args: list[str] = list(defaults.BEAM_ARGS),  # noqa: B006
     workers: int = 1,
     cluster_settings: str = "",
@@ -48,6 +49,7 @@ def search(
       seed: of the splits, the draws, the initial weights and the shuffling.
       validation_share: share of the studies for validation.
       test_share: share of the studies for the test, which the search does not read.
+      clinical: clinical CSV as for the training pipeline; empty has none. Experimental.
       beam_args: Beam's own options.
       workers: processes on the training step's machine that share each batch of the final training.
       cluster_settings: URI of a YAML file that says how to do the final training on Kubernetes.
@@ -71,6 +73,7 @@ def search(
         quarantine_share=defaults.QUARANTINE_SHARE,
         previous_statistics="",
         drift_threshold=0.0,
+        clinical=clinical,
     )
     best = search_step(
         examples=made.examples,

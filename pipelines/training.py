@@ -28,6 +28,7 @@ def training(
     quarantine_share: float = defaults.QUARANTINE_SHARE,
     previous_statistics: str = "",
     drift_threshold: float = 0.0,
+    clinical: str = "",
     pseudonymise: bool = False,
     beam_args: list[str] = list(defaults.BEAM_ARGS),  # noqa: B006
     workers: int = 1,
@@ -57,6 +58,8 @@ def training(
       previous_statistics: the statistics of an earlier run, to compare with.
       drift_threshold: stop where a view's population stability index exceeds it (0.25 is
         customary), a prevalence shifted or new kinds of images came; 0 never stops.
+      clinical: CSV with `Index` and any of age, sex, hypertension, smoking, family_history,
+        earlier_bleeding and population, a path or URI; empty has none. Experimental.
       pseudonymise: replace each Index by a keyed pseudonym.
       beam_args: Beam's own options.
       workers: processes on the training step's machine that share each batch.
@@ -86,6 +89,7 @@ def training(
         quarantine_share=quarantine_share,
         previous_statistics=previous_statistics,
         drift_threshold=drift_threshold,
+        clinical=clinical,
     )
     model = train(
         examples=made.examples,

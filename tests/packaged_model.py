@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,15 +31,19 @@ class Packaged(NamedTuple):
     folder: Path
 
 
-def make_manifests(out: Path, recipe_name: str = "octoview") -> tuple[ModelManifest, EvaluationManifest]:
+def make_manifests(
+    out: Path, recipe_name: str = "octoview", overrides: Sequence[str] = ()
+) -> tuple[ModelManifest, EvaluationManifest]:
     """A model of random weights with temperatures that matter and two operating points."""
     import keras
 
     keras.utils.set_random_seed(1)
-    recipe = load_recipe(recipe_name, SMALL[recipe_name])
+    recipe = load_recipe(recipe_name, [*SMALL[recipe_name], *overrides])
     network = models.build(recipe.model, recipe.preprocessing.shape)
+    odds = [w.path for part in network.layers if part.name == "clinical_odds" for w in part.weights]
     for weight in network.trainable_weights:
-        if weight.name == "bias":  # Zero at the start; logits then say too little.
+        # Zero at the start; logits then say too little.
+        if weight.name == "bias" or weight.path in odds:
             weight.assign(np.random.default_rng(0).normal(0, 0.5, weight.shape))
     out.mkdir(parents=True, exist_ok=True)
     network.save_weights(out / "model.weights.h5")
@@ -65,9 +70,9 @@ def make_manifests(out: Path, recipe_name: str = "octoview") -> tuple[ModelManif
     return model, evaluation
 
 
-def package_model(out: Path, recipe_name: str = "octoview") -> Packaged:
+def package_model(out: Path, recipe_name: str = "octoview", overrides: Sequence[str] = ()) -> Packaged:
     """Saves the model as MLflow's registry would hold it, without a registry."""
-    model, evaluation = make_manifests(out / "trained", recipe_name)
+    model, evaluation = make_manifests(out / "trained", recipe_name, overrides)
     with package.contents(model, evaluation) as contents:
         mlflow.pyfunc.save_model(out / "package", **contents)
     return Packaged(model, evaluation, out / "package")

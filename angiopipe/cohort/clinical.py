@@ -19,7 +19,7 @@ def read_clinical(uri: str, studies: Collection[str]) -> tuple[pd.DataFrame, lis
     """Reads and checks a clinical CSV; the order of its columns and lines does not matter.
 
     Args:
-      uri: the CSV; an empty cell is unknown.
+      uri: the CSV, where an empty cell is unknown; empty for no CSV, an empty table.
       studies: every Index of the cohort; one that is not in the file is unknown altogether.
 
     Returns:
@@ -32,7 +32,7 @@ def read_clinical(uri: str, studies: Collection[str]) -> tuple[pd.DataFrame, lis
       FaultyStudies: nothing can be read: a column is unknown or twice there, `Index` or all
         variables are missing, there is no study, or the file is no text.
     """
-    names, rows = _rows(uri)
+    names, rows = _rows(uri) if uri else ([], [])
     lines: dict[str, list[int]] = {}
     for line, row in rows:
         lines.setdefault(row[INDEX], []).append(line)
@@ -47,8 +47,21 @@ def read_clinical(uri: str, studies: Collection[str]) -> tuple[pd.DataFrame, lis
     return table.astype({INDEX: "str", **dict.fromkeys(names, "int64")}), faults
 
 
+def of_studies(table: pd.DataFrame, indices: pd.Series) -> pd.DataFrame:
+    """The table with one row for each of these studies, in their order; unknown where it has none."""
+    rows = indices.to_frame().merge(table, on=INDEX, how="left").fillna(UNKNOWN)
+    return rows.astype(dict.fromkeys(rows.columns.drop(INDEX), "int64"))
+
+
+def known_variables(table: pd.DataFrame) -> tuple[str, ...]:
+    """Which of the variables that a model may be told are known of some study."""
+    return tuple(name for name in MODEL_NAMES if name in table and (table[name] != UNKNOWN).any())
+
+
 def model_values(table: pd.DataFrame) -> dict[str, tuple[int, ...]]:
-    """Each study's values of `MODEL_VARIABLES`, by Index; unknown where the table lacks the column."""
+    """Each study's values of `MODEL_VARIABLES`, by Index; none at all where none of any study is known."""
+    if not known_variables(table):
+        return {}
     columns = [table[name] if name in table else [UNKNOWN] * len(table) for name in MODEL_NAMES]
     return {
         index: tuple(map(int, values))

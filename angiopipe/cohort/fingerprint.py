@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
+from types import MappingProxyType
 
 import pandas as pd
 
@@ -24,12 +26,15 @@ def inventory_fingerprint(data: str, labels: pd.DataFrame) -> str:
     return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
-def data_fingerprint(labels: pd.DataFrame, views: pd.DataFrame) -> str:
-    """Names a data set by Index, labels and image bytes; not by paths, order or times.
+def data_fingerprint(
+    labels: pd.DataFrame, views: pd.DataFrame, clinical: Mapping[str, tuple[int, ...]] = MappingProxyType({})
+) -> str:
+    """Names a data set by Index, labels, image bytes and clinical data; not by paths, order or times.
 
     Args:
       labels: `Index` and the 22 labels.
       views: `Index`, `view`, `sha256` and `frame`, one row an image; a study may have none.
+      clinical: each study's values of `clinical.MODEL_VARIABLES`, by Index; empty without clinical data.
 
     Returns:
       16 hexadecimal digits.
@@ -41,5 +46,7 @@ def data_fingerprint(labels: pd.DataFrame, views: pd.DataFrame) -> str:
     content = hashlib.sha256()
     for row in labels.sort_values(INDEX)[[INDEX, *LABELS]].itertuples(index=False):
         index, *flags = row
-        content.update(f"{index}\t{''.join(map(str, flags))}\t{','.join(images.get(index, ()))}\n".encode())
+        line = f"{index}\t{''.join(map(str, flags))}\t{','.join(images.get(index, ()))}"
+        known = f"\t{','.join(map(str, clinical[index]))}" if clinical else ""
+        content.update(f"{line}{known}\n".encode())
     return content.hexdigest()[:16]

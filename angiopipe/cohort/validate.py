@@ -13,6 +13,7 @@ import pandas as pd
 
 from angiopipe import defaults, storage
 from angiopipe.cohort import inventory
+from angiopipe.cohort.clinical import known_variables, model_values, of_studies, read_clinical
 from angiopipe.cohort.fingerprint import data_fingerprint, inventory_fingerprint
 from angiopipe.cohort.labels import read_labels
 from angiopipe.cohort.leaks import refuse_leaks
@@ -47,6 +48,7 @@ def validate(
     quarantine_share: float = defaults.QUARANTINE_SHARE,
     previous_statistics: str = "",
     drift_threshold: float = 0.0,
+    clinical: str = "",
     faults: str = "",
     statistics: str = "",
 ) -> InventoryManifest:
@@ -70,6 +72,8 @@ def validate(
       previous_statistics: the statistics of an earlier run, to compare with.
       drift_threshold: stop where a view's population stability index exceeds it (0.25 is
         customary), a prevalence shifted or new kinds of images came; 0 never stops.
+      clinical: CSV with `Index` and any of age, sex, hypertension, smoking, family_history,
+        earlier_bleeding and population, a path or URI; empty has none. Experimental.
       faults: where the table of faults is written, besides the run's folder.
       statistics: where the statistics page is written, besides the run's folder.
 
@@ -81,6 +85,8 @@ def validate(
     location = storage.join(run_folder(data_root, run_id), "inventory")
     table, found = read_labels(labels)
     total = len(table) + len({fault.study for fault in found})
+    patients, more = read_clinical(clinical, {*table[INDEX], *(fault.study for fault in found)})
+    found += more
     files = inventory.image_files(images, table)
     # A second to import, and needed last: it loads while the first images are read.
     with ThreadPoolExecutor(1) as importing:
@@ -96,7 +102,8 @@ def validate(
         stable_splits(table, settings, storage.join(storage.absolute(data_root), "splits")), on=INDEX
     )
     refuse_leaks(table, views)
-    content = data_fingerprint(table, views)
+    patients = of_studies(patients, table[INDEX])
+    content = data_fingerprint(table, views, model_values(patients))
     manifest = InventoryManifest(
         location=location,
         fingerprint=inventory_fingerprint(content, table),
@@ -105,11 +112,14 @@ def validate(
         positives=int(table[ANEURYSM].sum()),
         images=len(views),
         quarantined=total - len(table),
+        clinical=known_variables(patients),
     )
     described = statistics_of(table, views, manifest.data_fingerprint)
     described.write(manifest.statistics_uri)
     _publish_page(described, views, [manifest.page_uri, statistics], previous_statistics, drift_threshold)
     _write_parquet(table, manifest.labels_uri)
+    if clinical:
+        _write_parquet(patients, manifest.clinical_uri)
     _write_parquet(views.drop(columns="histogram"), manifest.views_uri)
     manifest.write(out)
     record_figures(

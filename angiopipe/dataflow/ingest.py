@@ -47,11 +47,12 @@ class PlannedView:
 
 @dataclass(frozen=True)
 class PlannedStudy:
-    """One study to be ingested; `labels` in the order of `study.LABELS`, `views` of `study.VIEWS`."""
+    """One study to be ingested; `labels`, `views` and `clinical` as in `records.schema.StudyRecord`."""
 
     index: str
     labels: tuple[int, ...]
     views: tuple[PlannedView, ...]
+    clinical: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -88,14 +89,12 @@ def ingest(
         names every one.
       ValueError: pseudonyms are wanted and there is no key.
     """
-    # Beam's workers import this module too, and have no use for tables.
-    import pandas as pd
-
+    from angiopipe.cohort.clinical import model_values
     from angiopipe.cohort.leaks import refuse_leaks
 
     source = InventoryManifest.read(inventory)
-    labels = pd.read_parquet(io.BytesIO(storage.read_bytes(source.labels_uri)))
-    views = pd.read_parquet(io.BytesIO(storage.read_bytes(source.views_uri)))
+    labels, views = _read_parquet(source.labels_uri), _read_parquet(source.views_uri)
+    known = model_values(_read_parquet(source.clinical_uri)) if source.clinical else {}
     refuse_leaks(labels, views)
     names = _record_names(labels[INDEX], pseudonymise)
     fingerprint = _fingerprint(source.data_fingerprint, labels, names)
@@ -108,8 +107,9 @@ def ingest(
             data_fingerprint=source.data_fingerprint,
             location=location,
             shards=make_shards(
-                plan_studies(labels, views), partial(read_studies, names=names), location, beam_args
+                plan_studies(labels, views, known), partial(read_studies, names=names), location, beam_args
             ),
+            clinical=source.clinical,
         ),
     )
     removed = views["removed"].map(lambda names: names.split(",") if names else [])
@@ -122,7 +122,16 @@ def ingest(
     return manifest
 
 
-def plan_studies(labels: pd.DataFrame, views: pd.DataFrame) -> list[StudiesPlan]:
+def _read_parquet(uri: str) -> pd.DataFrame:
+    # Beam's workers import this module too, and have no use for tables.
+    import pandas as pd
+
+    return pd.read_parquet(io.BytesIO(storage.read_bytes(uri)))
+
+
+def plan_studies(
+    labels: pd.DataFrame, views: pd.DataFrame, clinical: Mapping[str, tuple[int, ...]] = MappingProxyType({})
+) -> list[StudiesPlan]:
     """Decides which study goes where: the same plan for the same content.
 
     Studies are ordered by the hash of their Index, so that every shard is a fair mixture.
@@ -130,6 +139,7 @@ def plan_studies(labels: pd.DataFrame, views: pd.DataFrame) -> list[StudiesPlan]
     Args:
       labels: `Index`, the 22 labels and `split`, one row a study.
       views: `Index`, `view`, `uri`, `sha256`, `frame`, `height` and `width`, one row an image.
+      clinical: each study's values of `clinical.MODEL_VARIABLES`, by Index; empty without clinical data.
     """
     import pandas as pd
 
@@ -146,7 +156,8 @@ def plan_studies(labels: pd.DataFrame, views: pd.DataFrame) -> list[StudiesPlan]
     by_split: dict[str, list[PlannedStudy]] = {split: [] for split in SPLITS}
     for index, split, *flags in labels[[INDEX, "split", *LABELS]].itertuples(index=False):
         planned = tuple(images.get((index, view), PlannedView()) for view in VIEW_NAMES)
-        by_split[split].append(PlannedStudy(index, tuple(map(int, flags)), planned))
+        known = clinical.get(index, ())
+        by_split[split].append(PlannedStudy(index, tuple(map(int, flags)), planned, known))
     for studies in by_split.values():
         studies.sort(key=lambda study: hashlib.sha256(study.index.encode()).digest())
     return [plan for split, studies in by_split.items() for plan in _chunks(split, studies)]
@@ -195,6 +206,7 @@ def _record(study: PlannedStudy, name: str, split: str, contents: Sequence[bytes
         # The original's hash would lead whoever has the originals from a pseudonym to its patient.
         original_sha256=tuple(view.sha256 if name == study.index else "" for view in study.views),
         sizes=tuple((view.height, view.width) for view in study.views),
+        clinical=study.clinical,
     )
 
 

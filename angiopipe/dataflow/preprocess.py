@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from angiopipe import defaults, storage
+from angiopipe.clinical import MODEL_VARIABLES, encode
 from angiopipe.dataflow.shards import make_once, make_shards
 from angiopipe.faults import FaultyStudies
 from angiopipe.imaging.preprocess import preprocess_study, preprocessing_version
@@ -55,7 +56,7 @@ def preprocess(
     """
     source = StudiesManifest.read(studies)
     settings = load_recipe(recipe, overrides).preprocessing
-    fingerprint = _fingerprint(source.fingerprint, settings)
+    fingerprint = _fingerprint(source, settings)
     location = storage.join(storage.absolute(data_root), "examples", fingerprint)
     manifest = make_once(
         ExamplesManifest,
@@ -70,6 +71,7 @@ def preprocess(
             shape=settings.shape,
             recipe=recipe,
             preprocessing_digest=settings.digest(),
+            clinical=source.clinical,
         ),
     )
     manifest.write(out)
@@ -101,11 +103,17 @@ def make_examples(plan: ExamplesPlan, settings: Preprocessing) -> Iterator[bytes
             except ValueError as error:
                 faults.append(f"study {study.index}: {error}")
                 continue
-            yield ExampleRecord(study.index, study.labels, present, views, study.sha256, study.sizes).encode()
+            known = encode(study.clinical) if study.clinical else None
+            example = ExampleRecord(
+                study.index, study.labels, present, views, study.sha256, study.sizes, known
+            )
+            yield example.encode()
     if faults:
         raise FaultyStudies(f"{plan.source}: {len(faults)} studies cannot be preprocessed:", faults)
 
 
-def _fingerprint(studies_fingerprint: str, settings: Preprocessing) -> str:
-    content = "\n".join([RECORD_FORMAT, studies_fingerprint, preprocessing_version(settings)])
-    return hashlib.sha256(content.encode()).hexdigest()[:16]
+def _fingerprint(studies: StudiesManifest, settings: Preprocessing) -> str:
+    parts = [RECORD_FORMAT, studies.fingerprint, preprocessing_version(settings)]
+    if studies.clinical:  # Another way of encoding makes other examples.
+        parts.append(repr(MODEL_VARIABLES))
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]

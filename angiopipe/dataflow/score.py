@@ -10,9 +10,10 @@ import csv
 import functools
 import hashlib
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TextIO
 
 import numpy as np
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 from angiopipe import storage
+from angiopipe.clinical import cells
 from angiopipe.cohort.deidentify import clean
 from angiopipe.dataflow.ingest import PlannedStudy, PlannedView
 from angiopipe.dataflow.shards import make_once, make_shards, shard_name
@@ -77,11 +79,12 @@ class PredictionsManifest(ShardedManifest):
 
 @dataclass(frozen=True)
 class ScoringPlan:
-    """One shard of predictions to be made."""
+    """One shard of predictions to be made; `clinical` names the clinical variables that the model is told."""
 
     name: str
     split: str
     studies: tuple[PlannedStudy, ...]
+    clinical: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -106,12 +109,19 @@ class ScoredStudy:
 _RECORD = TypeAdapter(ScoredStudy)
 
 
-def plan_scoring(studies: pd.DataFrame, views: pd.DataFrame) -> list[ScoringPlan]:
+def plan_scoring(
+    studies: pd.DataFrame,
+    views: pd.DataFrame,
+    clinical: Mapping[str, tuple[int, ...]] = MappingProxyType({}),
+    told: tuple[str, ...] = (),
+) -> list[ScoringPlan]:
     """Cuts a list of studies into shards, in its own order.
 
     Args:
       studies: `Index`, one row a study.
       views: `Index`, `view`, `uri`, `sha256` and `frame`, one row an image.
+      clinical: each study's values of `clinical.MODEL_VARIABLES`, by Index; empty without clinical data.
+      told: the clinical variables that the model takes.
     """
     import pandas as pd
 
@@ -122,13 +132,21 @@ def plan_scoring(studies: pd.DataFrame, views: pd.DataFrame) -> list[ScoringPlan
         )
     }
     planned = [
-        PlannedStudy(index, (), tuple(images.get((index, view), PlannedView()) for view in VIEW_NAMES))
+        PlannedStudy(
+            index,
+            (),
+            tuple(images.get((index, view), PlannedView()) for view in VIEW_NAMES),
+            clinical.get(index, ()),
+        )
         for index in studies[INDEX]
     ]
     starts = range(0, len(planned), STUDIES_PER_SHARD)
     return [
         ScoringPlan(
-            shard_name(SPLIT, position, len(starts)), SPLIT, tuple(planned[start : start + STUDIES_PER_SHARD])
+            shard_name(SPLIT, position, len(starts)),
+            SPLIT,
+            tuple(planned[start : start + STUDIES_PER_SHARD]),
+            told if clinical else (),
         )
         for position, start in enumerate(starts)
     ]
@@ -188,6 +206,8 @@ def score_studies(plan: ScoringPlan, load: Loader, operating_point: str) -> Iter
         if faults:
             continue
         table = pd.DataFrame(rows, columns=list(VIEW_NAMES), index=[study.index for study in studies])
+        for name in plan.clinical:
+            table[name] = [cells(study.clinical)[name] for study in studies]
         try:
             answers = _loaded(load).predict(table, params={"operating_point": operating_point})
         except ValueError as error:

@@ -11,6 +11,7 @@ from angiopipe.evaluation.checklists import CLAIM, TRIPOD_AI, Checklist
 from angiopipe.evaluation.evaluated import Evaluated, settings
 from angiopipe.evaluation.locations import LOCATION_THRESHOLD
 from angiopipe.evaluation.metrics import LEAST_STUDIES
+from angiopipe.records.manifest import clinical_of
 from angiopipe.study import LOCATIONS, VIEW_NAMES
 
 _SOFTWARE = (
@@ -112,10 +113,16 @@ def _data(evaluated: Evaluated) -> Section:
             "the same studies.",
             "Splits are by study, stratified over the labels: no study is in two. All splits come from one data "
             "set. Outcome: Aneurysm is 1 exactly when one of 21 locations has an aneurysm. Predictors: the "
-            "eight views, and which of them are there; nothing else about the patient.",
+            f"eight views, and which of them are there; {_told(evaluated)}.",
         ),
         (Table(("Split", "Studies", "With an aneurysm"), rows),),
     )
+
+
+def _told(evaluated: Evaluated) -> str:
+    """What the model knows of the patient besides the views."""
+    named = ", ".join(clinical_of(evaluated.model.recipe)).replace("_", " ")
+    return f"besides, experimental, of the patient: {named}" if named else "nothing else about the patient"
 
 
 def _figures(evaluated: Evaluated) -> Section:
@@ -219,10 +226,12 @@ def _slices(evaluated: Evaluated) -> Section:
 
 def _limits(evaluated: Evaluated) -> Section:
     test = evaluated.found.test
+    known = clinical_of(evaluated.model.recipe)
+    lacking = "No figure here is split by" if known else "The data holds no"
     return Section(
         "Limits",
         (
-            "The data holds no age, sex, size of the aneurysm, equipment or hospital. So nothing is known of how "
+            f"{lacking} age, sex, size of the aneurysm, equipment or hospital. So nothing is known of how "
             "the model does for any group of patients, for small aneurysms, or elsewhere, and no such claim may "
             "be made from this card.",
             f"One data set, split once: no external data was tested. {test.studies} test studies, {test.positives} "

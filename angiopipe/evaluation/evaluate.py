@@ -50,7 +50,8 @@ def evaluate(
       The manifest written to `out`.
 
     Raises:
-      ValueError: the examples were not made by the model's preprocessing, or a split lacks studies
+      ValueError: the examples were not made by the model's preprocessing, lack clinical variables that
+        it takes, or a split lacks studies
         with, or without, an aneurysm.
     """
     from angiopipe import models
@@ -63,6 +64,7 @@ def evaluate(
 
     data, trained = ExamplesManifest.read(examples), ModelManifest.read(model)
     check_preprocessing(data, trained)
+    data.require_clinical(trained.recipe)
     network = models.load(trained)
     forward, batch_size = scorer(network), trained.recipe.training.batch_size
     held_out = score(forward, data, "validation", batch_size)
@@ -103,7 +105,7 @@ def _manifest(
         examples_fingerprint=examples.fingerprint,
         data_fingerprint=examples.data_fingerprint,
         weights_sha256=model.weights_sha256,
-        test_fingerprint=studies_fingerprint(test.indices, test.labels, test.sha256),
+        test_fingerprint=studies_fingerprint(test.indices, test.labels, test.sha256, test.clinical),
         calibration=found.calibration,
         operating_points=tuple(
             OperatingThreshold(name=point.name, rule=point.rule, threshold=point.threshold)

@@ -36,6 +36,7 @@ class ScoredSplit:
       sizes: (n, 8, 2) int64, rows and columns of each view before preprocessing; 0 where absent.
       sha256: of each study's views before preprocessing; empty where absent.
       logits: (n, 22) float32 for each selection of views; NaN where the model has no output.
+      clinical: (12,) float32 a study, from `clinical.encode`; empty without clinical data.
     """
 
     split: str
@@ -45,6 +46,7 @@ class ScoredSplit:
     sizes: np.ndarray
     sha256: tuple[tuple[str, ...], ...]
     logits: Mapping[str, np.ndarray]
+    clinical: tuple[np.ndarray, ...] = ()
 
 
 def score(
@@ -66,17 +68,14 @@ def score(
     Raises:
       ValueError: there is no such split, or a shard is missing, truncated or damaged.
     """
-    import tensorflow as tf
-
     masks = {ALL_VIEWS: np.ones(len(VIEWS), np.uint8), **(selections or {})}
     studies: list[ExampleRecord] = []
     logits: dict[str, list[np.ndarray]] = {name: [] for name in masks}
     for batch in _batches(records(examples, split), batch_size):
-        views, present = (
-            np.stack([getattr(study, name) for study in batch]) for name in ("views", "present")
-        )
+        names = ("views", "present", "clinical") if examples.clinical else ("views", "present")
+        given = {name: np.stack([getattr(study, name) for study in batch]) for name in names}
         for name, mask in masks.items():
-            logits[name].append(forward(tf.constant(views), tf.constant(present * mask)).numpy())
+            logits[name].append(forward({**given, "present": given["present"] * mask}).numpy())
         studies += [replace(study, views=_NO_VIEWS) for study in batch]
     return ScoredSplit(
         split=split,
@@ -86,6 +85,7 @@ def score(
         sizes=np.array([study.sizes for study in studies], np.int64),
         sha256=tuple(study.sha256 for study in studies),
         logits={name: _all_labels(np.concatenate(parts)) for name, parts in logits.items()},
+        clinical=tuple(study.clinical for study in studies) if examples.clinical else (),
     )
 
 

@@ -1,6 +1,7 @@
 """The models: one file per architecture, one way to build, load and read them.
 
 Every model takes {"views": (batch, 8, rows, columns, channels) uint8, "present": (batch, 8) uint8}
+(for octoview with `model.clinical`, "clinical": (batch, 12) float32 from `clinical.encode` too)
 and gives float32 logits, (batch, 1) of `Aneurysm` or (batch, 22) in the order of `study.LABELS`.
 """
 

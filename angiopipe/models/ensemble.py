@@ -22,7 +22,7 @@ def join(members: Sequence[keras.Model], shape: tuple[int, int, int, int]) -> ke
     """
     for number, member in enumerate(members):
         member.name = f"{member.name}{_MEMBER}{number}"
-    study = inputs.study_inputs(shape)
+    study = inputs.study_inputs(shape, inputs.takes_clinical(members[0]))
     each = [member(study) for member in members]
     mean = keras.tree.map_structure(
         lambda *outputs: keras.layers.Average(dtype="float32")(list(outputs)), *each

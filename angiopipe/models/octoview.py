@@ -12,6 +12,7 @@ and either side teaches the other.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ import numpy as np
 from keras import ops
 
 from angiopipe import storage
+from angiopipe.clinical import places
 from angiopipe.models import inputs
 from angiopipe.models.anatomy import visibility
 from angiopipe.recipe import Octoview
@@ -39,6 +41,7 @@ _PLACE_SCALE = 4.0
 """How fast places are learned in relation to the rest."""
 _MOMENTUM = 0.98
 """Of the running mean and variance in pretraining: they follow within a hundred steps."""
+_CLINICAL_UNITS = 16
 _ABSENT = -1e4
 """Log evidence of a view that does not exist."""
 
@@ -51,7 +54,8 @@ def build(model: Octoview, shape: tuple[int, int, int, int]) -> keras.Model:
       shape: (views, rows, columns, 1) of an example.
 
     Returns:
-      A model from `inputs.study_inputs` to (batch, 22) float32 logits in the order of `LABELS`.
+      A model from `inputs.study_inputs`, clinical ones where `model.clinical` names any, to (batch, 22)
+      float32 logits in the order of `LABELS`.
 
     Raises:
       ValueError: the views are not grey, or too small for the encoder's stages; the weights cannot
@@ -71,7 +75,11 @@ def build(model: Octoview, shape: tuple[int, int, int, int]) -> keras.Model:
     if model.weights:
         _load(network, model.weights)
     _freeze(network, model.frozen)
-    return network
+    if not model.clinical:
+        return network
+    known = inputs.clinical_input()
+    fused = ClinicalOdds(places(model.clinical), name="clinical_odds")(logits, known)
+    return keras.Model({**study, inputs.CLINICAL: known}, fused, name="octoview")
 
 
 def _freeze(network: keras.Model, convolutions: int) -> None:
@@ -104,7 +112,8 @@ def evidence(model: keras.Model) -> keras.Model:
       A model from the same inputs to (batch, 8, h, w, 22) float32 log evidence: of any location
       first, then of each, right side and left side where the views have them.
     """
-    return keras.Model(model.input, Overlay(name="overlay")(model.get_layer("evidence").output))
+    study = {name: model.input[name] for name in ("views", "present")}
+    return keras.Model(study, Overlay(name="overlay")(model.get_layer("evidence").output))
 
 
 def encode(x: Any, model: Octoview, normalised: bool = False) -> Any:
@@ -289,6 +298,29 @@ def any_of(logits: Any) -> Any:
     """
     none = ops.sum(ops.softplus(logits), axis=-1, keepdims=True)
     return none + ops.log(-ops.expm1(-ops.maximum(none, 1e-6)))
+
+
+class ClinicalOdds(keras.layers.Layer):
+    """Experimental: what is known of the patient raises or lowers the odds of every location alike.
+
+    The last layer starts at zero, so that a network starts by saying what it said from its views alone.
+
+    Input (batch, 22) logits and (batch, 12) from `clinical.encode`; output (batch, 22) float32.
+    """
+
+    def __init__(self, places: Sequence[int], **settings: Any):
+        super().__init__(dtype="float32", **settings)
+        self.places = list(places)
+        self.hidden = keras.layers.Dense(_CLINICAL_UNITS, "relu", dtype="float32", name="hidden")
+        self.odds = keras.layers.Dense(1, kernel_initializer="zeros", dtype="float32", name="odds")
+
+    def build(self, logits_shape: tuple[int, ...], clinical_shape: tuple[int, ...]) -> None:
+        self.hidden.build((clinical_shape[0], len(self.places)))
+        self.odds.build((clinical_shape[0], _CLINICAL_UNITS))
+
+    def call(self, logits: Any, clinical: Any) -> Any:
+        locations = logits[:, 1:] + self.odds(self.hidden(ops.take(clinical, self.places, axis=-1)))
+        return ops.concatenate([any_of(locations), locations], axis=-1)
 
 
 class Overlay(keras.layers.Layer):

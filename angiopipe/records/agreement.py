@@ -118,7 +118,7 @@ def example_faults(studies: Sequence[SeenStudy], examples: Sequence[SeenStudy]) 
         if source is None:
             yield _no_line(seen, "a study it was made from")
             continue
-        for what in ("split", "labels", "present"):
+        for what in ("split", "labels", "present", "clinical"):
             expected, found = (str(getattr(of, what)) for of in (source, seen))
             if expected != found:
                 told = f"the study's {what} {expected}"

@@ -97,12 +97,12 @@ def audit(
       FaultyStudies: names every fault of every shard.
     """
     # Kept out of the module so that the command line does not wait for TensorFlow.
-    from angiopipe.records.readback import audit_shards, check_study, example_check
+    from angiopipe.records.readback import audit_shards, example_check, study_check
 
     started = time.monotonic()
     storage.remove(out)  # An earlier report says nothing of what is there now.
     manifest = StudiesManifest.read(studies)
-    found = audit_shards(manifest, check_study)
+    found = audit_shards(manifest, study_check(manifest))
     faults = _faults(found) + _label_faults(found, labels, on_fault, pseudonymise)
     derived = ExamplesManifest.read(examples) if examples else None
     made = audit_shards(derived, example_check(derived)) if derived else []

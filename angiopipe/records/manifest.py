@@ -13,7 +13,7 @@ from typing import Literal, Self
 from pydantic import Field, PositiveFloat, ValidationError, model_validator
 
 from angiopipe import defaults, storage
-from angiopipe.recipe import Fields, Recipe
+from angiopipe.recipe import Fields, Octoview, Recipe
 
 MANIFEST_NAME = "manifest.json"
 
@@ -34,6 +34,11 @@ class Shard(Fields):
     studies: int
     bytes: int
     sha256: str
+
+
+def clinical_of(recipe: Recipe) -> tuple[str, ...]:
+    """The clinical variables that a recipe's model takes; none but octoview's can take any."""
+    return recipe.model.clinical if isinstance(recipe.model, Octoview) else ()
 
 
 class Manifest(Fields):
@@ -65,6 +70,7 @@ class InventoryManifest(Manifest):
       positives: how many of them have an aneurysm.
       images: how many; eight a study unless absent views were allowed.
       quarantined: studies left out because of their faults.
+      clinical: the clinical variables that were given; none without clinical data.
     """
 
     kind: Literal["inventory"] = "inventory"
@@ -75,10 +81,16 @@ class InventoryManifest(Manifest):
     positives: int
     images: int
     quarantined: int
+    clinical: tuple[str, ...] = ()
 
     @property
     def labels_uri(self) -> str:
         return storage.join(self.location, "labels.parquet")
+
+    @property
+    def clinical_uri(self) -> str:
+        """One row a study, where there is clinical data."""
+        return storage.join(self.location, "clinical.parquet")
 
     @property
     def views_uri(self) -> str:
@@ -105,12 +117,14 @@ class ShardedManifest(Manifest):
       data_fingerprint: names the raw data set (images and labels) it was made from.
       location: URI of the folder that holds the shards.
       shards: in the order of their names.
+      clinical: the clinical variables that were given for the raw data; none where its records hold none.
     """
 
     fingerprint: str
     data_fingerprint: str
     location: str
     shards: tuple[Shard, ...]
+    clinical: tuple[str, ...] = ()
 
     @property
     def counts(self) -> dict[str, int]:
@@ -152,6 +166,17 @@ class ExamplesManifest(ShardedManifest):
     shape: tuple[int, int, int, int]
     recipe: str
     preprocessing_digest: str
+
+    def require_clinical(self, recipe: Recipe) -> None:
+        """Raises ValueError unless the examples hold the clinical variables that a recipe's model takes."""
+        wanted = clinical_of(recipe)
+        absent = [name for name in wanted if name not in self.clinical]
+        if absent:
+            raise ValueError(
+                f"examples {self.fingerprint}: expected the clinical variables {', '.join(wanted)} of "
+                f"model.clinical, found {', '.join(self.clinical) or 'none'}; run validate with a --clinical "
+                f"CSV that knows {', '.join(absent)} of some study, and the steps after it"
+            )
 
 
 class Member(Fields):

@@ -9,10 +9,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 
+import numpy as np
+
 from angiopipe import storage
+from angiopipe.clinical import ENCODED, MODEL_VARIABLES, are_values, encode
 from angiopipe.faults import Fault
 from angiopipe.records import tensorflow_reader as reader
-from angiopipe.records.manifest import ExamplesManifest, Shard, ShardedManifest
+from angiopipe.records.manifest import ExamplesManifest, Shard, ShardedManifest, StudiesManifest
 from angiopipe.study import LABELS, VIEW_NAMES
 
 REMEDY = "write it again"
@@ -27,6 +30,7 @@ class SeenStudy:
       labels: 22 values in the order of `study.LABELS`.
       present: for each view, whether it is there.
       digests: SHA-256 of each view's bytes, hexadecimal, empty where it is absent; none for an example.
+      clinical: as `clinical.encode` makes it; none without clinical data.
     """
 
     index: str
@@ -35,6 +39,7 @@ class SeenStudy:
     labels: tuple[int, ...]
     present: tuple[bool, ...]
     digests: tuple[str, ...] = ()
+    clinical: tuple[float, ...] = ()
 
 
 @dataclass
@@ -60,7 +65,7 @@ def audit_shards(manifest: ShardedManifest, check: Check) -> list[ShardAudit]:
 
     Args:
       manifest: of studies or examples.
-      check: `check_study`, or `check_example` with a shape.
+      check: from `study_check` or `example_check`.
     """
     # TensorFlow reads and decodes without Python's lock; memory is bounded by one study a reader.
     with ThreadPoolExecutor(os.cpu_count()) as readers:
@@ -71,8 +76,17 @@ def example_check(manifest: ExamplesManifest) -> Check:
     return partial(check_example, shape=manifest.shape)
 
 
-def check_study(payload: bytes, shard: Shard) -> tuple[SeenStudy, list[Fault]]:
+def study_check(manifest: StudiesManifest) -> Check:
+    return partial(check_study, clinical=bool(manifest.clinical))
+
+
+def check_study(payload: bytes, shard: Shard, clinical: bool = False) -> tuple[SeenStudy, list[Fault]]:
     """Reads a study's record; gives what it is and what is wrong with it.
+
+    Args:
+      payload: the record.
+      shard: that it comes from.
+      clinical: whether the manifest promises clinical values.
 
     Raises:
       Unreadable: it has not the features of a study.
@@ -80,6 +94,7 @@ def check_study(payload: bytes, shard: Shard) -> tuple[SeenStudy, list[Fault]]:
     study = reader.parse(payload, reader.STUDY)
     index, split = (study[name].decode(errors="replace") for name in ("index", "split"))
     views = [bytes(view) for view in study["views"]]
+    values = tuple(map(int, study["clinical"]))
     seen = SeenStudy(
         index=index,
         split=split,
@@ -87,8 +102,14 @@ def check_study(payload: bytes, shard: Shard) -> tuple[SeenStudy, list[Fault]]:
         labels=tuple(study["labels"]),
         present=tuple(map(bool, views)),
         digests=tuple(hashlib.sha256(view).hexdigest() if view else "" for view in views),
+        clinical=tuple(encode(values).tolist()) if values and are_values(values) else (),
     )
     faults = _label_faults(seen)
+    if not are_values(values) or bool(values) != clinical:
+        expected = (
+            f"{len(MODEL_VARIABLES)} clinical values in their ranges" if clinical else "no clinical values"
+        )
+        faults.append(_fault(seen, expected, str(list(values))))
     if split != shard.split:
         faults.append(_fault(seen, f"split {shard.split}, as the manifest says", split))
     if not any(views):
@@ -119,8 +140,12 @@ def check_example(payload: bytes, shard: Shard, shape: tuple[int, ...]) -> tuple
         shard=shard.name,
         labels=tuple(example["labels"]),
         present=tuple(map(bool, present)),
+        clinical=tuple(np.frombuffer(example["clinical"][: len(example["clinical"]) & ~3], "<f4").tolist()),
     )
     faults = _label_faults(seen)
+    if len(example["clinical"]) not in (0, 4 * ENCODED):
+        found = f"{len(example['clinical'])} bytes"
+        faults.append(_fault(seen, f"clinical values of {4 * ENCODED} bytes, or none", found))
     if len(present) != shape[0] or not set(present) <= {0, 1}:
         faults.append(_fault(seen, f"{shape[0]} presence flags of 0 or 1", str(list(present))))
     size = len(pixels) // shape[0]

@@ -2,10 +2,12 @@
 
 Features of a study: `index`, `labels` (22 bytes, 0 or 1), `split`, and eight entries each, in view
 order, of `views` (encoded bytes without metadata), `sha256` (of these), `original_sha256` (of the
-file they came from) and `height`, `width` (pixels); all empty or 0 where a view is absent.
+file they came from) and `height`, `width` (pixels); all empty or 0 where a view is absent. Where the
+cohort has clinical data, `clinical`: six integers, the values of `clinical.MODEL_VARIABLES`.
 Features of an example: `index`, `labels` (22 bytes), `present` (8 bytes, 1 where the view exists),
 `views` (views x rows x columns x channels bytes): a reshape is all the decoding there is, and what
-the views were before preprocessing, `sha256`, `height` and `width`, as in the study.
+the views were before preprocessing, `sha256`, `height` and `width`, as in the study. Where the study
+has `clinical`, so has its example: as `clinical.encode` makes it, 48 bytes.
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ class StudyRecord:
       sha256: of each view's bytes, hexadecimal.
       original_sha256: of the file each view came from.
       sizes: (rows, columns) of each view, pixels.
+      clinical: values of `clinical.MODEL_VARIABLES`; none where the cohort has no clinical data.
     """
 
     index: str
@@ -38,6 +41,7 @@ class StudyRecord:
     sha256: tuple[str, ...]
     original_sha256: tuple[str, ...]
     sizes: tuple[tuple[int, int], ...]
+    clinical: tuple[int, ...] = ()
 
     def encode(self) -> bytes:
         return encode_example(
@@ -50,6 +54,7 @@ class StudyRecord:
                 "original_sha256": [digest.encode() for digest in self.original_sha256],
                 "height": [rows for rows, _ in self.sizes],
                 "width": [columns for _, columns in self.sizes],
+                **({"clinical": list(self.clinical)} if self.clinical else {}),
             }
         )
 
@@ -64,6 +69,7 @@ class StudyRecord:
             sha256=tuple(digest.decode() for digest in features["sha256"]),
             original_sha256=tuple(digest.decode() for digest in features["original_sha256"]),
             sizes=tuple(zip(features["height"], features["width"], strict=True)),
+            clinical=tuple(features.get("clinical", ())),
         )
 
 
@@ -78,6 +84,7 @@ class ExampleRecord:
       views: (8, rows, columns, channels) uint8; zeros where a view is absent.
       sha256: of each view in the study it was made from, whatever the recipe; empty where absent.
       sizes: (rows, columns) of each view there, pixels; 0 where absent.
+      clinical: (12,) float32, what `clinical.encode` makes of the study's; None where it has none.
     """
 
     index: str
@@ -86,8 +93,10 @@ class ExampleRecord:
     views: np.ndarray
     sha256: tuple[str, ...]
     sizes: tuple[tuple[int, int], ...]
+    clinical: np.ndarray | None = None
 
     def encode(self) -> bytes:
+        clinical = {} if self.clinical is None else {"clinical": [self.clinical.astype("<f4").tobytes()]}
         return encode_example(
             {
                 "index": [self.index.encode()],
@@ -97,6 +106,7 @@ class ExampleRecord:
                 "sha256": [digest.encode() for digest in self.sha256],
                 "height": [rows for rows, _ in self.sizes],
                 "width": [columns for _, columns in self.sizes],
+                **clinical,
             }
         )
 
@@ -110,4 +120,5 @@ class ExampleRecord:
             views=np.frombuffer(features["views"][0], np.uint8).reshape(shape),
             sha256=tuple(digest.decode() for digest in features["sha256"]),
             sizes=tuple(zip(features["height"], features["width"], strict=True)),
+            clinical=np.frombuffer(features["clinical"][0], "<f4") if "clinical" in features else None,
         )

@@ -34,8 +34,13 @@ STUDY = {
     "sha256": tf.io.FixedLenFeature([8], _BYTES),
     "height": tf.io.FixedLenFeature([8], _NUMBER),
     "width": tf.io.FixedLenFeature([8], _NUMBER),
+    # Only where the cohort has clinical data.
+    "clinical": tf.io.FixedLenSequenceFeature([], _NUMBER, allow_missing=True),
 }
-EXAMPLE = {name: tf.io.FixedLenFeature([], _BYTES) for name in ("index", "labels", "present", "views")}
+EXAMPLE = {
+    **{name: tf.io.FixedLenFeature([], _BYTES) for name in ("index", "labels", "present", "views")},
+    "clinical": tf.io.FixedLenFeature([], _BYTES, default_value=b""),
+}
 
 
 class Unreadable(ValueError):

@@ -19,6 +19,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from angiopipe.clinical import NAMES
 from angiopipe.study import LABELS
 
 PROCESS = Path(__file__).with_name("consumer_process.py")
@@ -55,11 +56,12 @@ class Consumer:
         self._process.communicate()
         self._errors.close()
 
-    def answer(self, studies: Sequence[Mapping[str, bytes | None]]) -> np.ndarray:
+    def answer(self, studies: Sequence[Mapping[str, bytes | int | str | None]]) -> np.ndarray:
         """Scores studies.
 
         Args:
-          studies: encoded images by view name; None where a view is absent.
+          studies: encoded images by view name; None where a view is absent. What is known of the patient
+            by the name of the clinical variable, which a model is told if it takes it.
 
         Returns:
           (studies, 22) float64 in the order of `study.LABELS`; NaN where the model predicts none.
@@ -67,7 +69,9 @@ class Consumer:
         Raises:
           UnservableModel: the model cannot be loaded, or failed on these studies.
         """
-        return np.asarray(self._ask({"rows": list(studies), "labels": list(LABELS)}), np.float64)
+        return np.asarray(
+            self._ask({"rows": list(studies), "labels": list(LABELS), "optional": NAMES}), np.float64
+        )
 
     def answer_example(self) -> np.ndarray:
         """(1, 22): what the model answers to the made-up study it was registered with.

@@ -42,7 +42,13 @@ def ask(model: Any, question: dict[str, Any]) -> list[list[float]]:
         example = model.input_example
         rows = example.map(lambda value: base64.b64decode(value) if isinstance(value, str) else value)
     else:
+        # A model registered before there were clinical variables, or without, refuses their columns.
         rows = pd.DataFrame(question["rows"])
+        schema = model.metadata.get_input_schema()
+        if schema:
+            rows = rows[
+                [name for name in rows if name not in question["optional"] or name in schema.input_names()]
+            ]
     return model.predict(rows)[question["labels"]].to_numpy(float).tolist()
 
 

@@ -15,6 +15,7 @@ import pandas as pd
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
+from angiopipe.clinical import cells, encode
 from angiopipe.evaluation.fingerprint import studies_fingerprint
 from angiopipe.records.manifest import EvaluationManifest, StudiesManifest
 from angiopipe.records.schema import StudyRecord
@@ -92,7 +93,7 @@ def serving_check(consumer: Consumer, answers: Answers, studies: Iterable[StudyR
     """Whether the packaged predictor answers what the evaluation found."""
     few = list(itertools.islice(studies, SERVED_STUDIES))
     try:
-        served = consumer.answer([_views(study) for study in few])
+        served = consumer.answer([_row(study) for study in few])
         example = consumer.answer_example()[0]
     except UnservableModel as error:
         return ServingCheck(studies=0, largest_difference=None, tolerance=TOLERANCE, failure=str(error))
@@ -133,13 +134,14 @@ def score_test(consumer: Consumer, studies: StudiesManifest, test_fingerprint: s
       ValueError: the studies are not those of the fingerprint.
     """
     indices: list[str] = []
-    labels, answers, digests = [], [], []
+    labels, answers, digests, patients = [], [], [], []
     for batch in _batches(frozen_test(studies)):
-        answers.append(consumer.answer([_views(study) for study in batch]))
+        answers.append(consumer.answer([_row(study) for study in batch]))
         indices += [study.index for study in batch]
         labels += [study.labels for study in batch]
         digests += [study.sha256 for study in batch]
-    found = studies_fingerprint(indices, np.stack(labels), digests)
+        patients += [encode(study.clinical) for study in batch if study.clinical]
+    found = studies_fingerprint(indices, np.stack(labels), digests, patients)
     if found != test_fingerprint:
         raise ValueError(
             f"{studies.location}: expected the test studies {test_fingerprint} that the challenger was "
@@ -244,8 +246,9 @@ def _consumer(case: Examined, version: int) -> Consumer:
     return Consumer(f"models:/{case.model_name}/{version}", case.tracking_uri)
 
 
-def _views(study: StudyRecord) -> dict[str, bytes | None]:
-    return {name: view or None for name, view in zip(VIEW_NAMES, study.views, strict=True)}
+def _row(study: StudyRecord) -> dict[str, bytes | int | str | None]:
+    views = {name: view or None for name, view in zip(VIEW_NAMES, study.views, strict=True)}
+    return {**views, **cells(study.clinical)}
 
 
 def _batches(studies: Iterator[StudyRecord]) -> Iterator[list[StudyRecord]]:

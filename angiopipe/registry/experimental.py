@@ -25,7 +25,7 @@ PHASES_VARIABLES = tuple(
     if variable.name in ("age", "hypertension", "earlier_bleeding", "population")
 )
 COLUMNS = (MM_PER_PIXEL, *(variable.name for variable in PHASES_VARIABLES))
-"""Of the input, all optional."""
+"""Of the input, all optional; those of `columns` for a model that is told of the patient."""
 
 SIZE, POINTS, RISK = "experimental_size_mm", "experimental_phases_points", "experimental_phases_risk_5y"
 ANSWERS = (SIZE, POINTS, RISK)
@@ -39,20 +39,37 @@ class Known:
 
     Attributes:
       mm_per_pixel: (n,) float64, NaN where unknown.
-      patients: `PHASES_VARIABLES` by name, `clinical.UNKNOWN` where unknown, of each study.
+      patients: the clinical variables of `columns` by name, `clinical.UNKNOWN` where unknown, of each study.
+      encoded: (n, 12) float32 from `clinical.encode`, of which a model takes its own variables.
       faults: what is wrong with the cells, by position of the row.
     """
 
     mm_per_pixel: np.ndarray
     patients: tuple[Mapping[str, int], ...]
+    encoded: np.ndarray
     faults: Mapping[int, list[str]]
 
 
-def read_known(rows: pd.DataFrame) -> Known:
-    """Reads the columns beside the views; those that are not there are unknown in every row."""
-    spacings, patients, faults = [], [], dict[int, list[str]]()
+def columns(told: Sequence[str] = ()) -> tuple[str, ...]:
+    """The columns beside the views that a model takes.
 
-    def told(row: int, column: str, read: Callable[[object], Value], unknown: Value) -> Value:
+    Args:
+      told: the clinical variables that enter the model itself.
+    """
+    return (*COLUMNS, *(name for name in told if name not in COLUMNS))
+
+
+def read_known(rows: pd.DataFrame, told: Sequence[str] = ()) -> Known:
+    """Reads the columns beside the views; those that are not there are unknown in every row.
+
+    Args:
+      rows: one a study.
+      told: the clinical variables that enter the model itself.
+    """
+    spacings, patients, faults = [], [], dict[int, list[str]]()
+    wanted = [variable for variable in clinical.VARIABLES if variable.name in columns(told)]
+
+    def cell(row: int, column: str, read: Callable[[object], Value], unknown: Value) -> Value:
         try:
             return read(rows[column].iloc[row]) if column in rows else unknown
         except ValueError as error:
@@ -60,11 +77,18 @@ def read_known(rows: pd.DataFrame) -> Known:
             return unknown
 
     for row in range(len(rows)):
-        spacings.append(told(row, MM_PER_PIXEL, _spacing, math.nan))
+        spacings.append(cell(row, MM_PER_PIXEL, _spacing, math.nan))
         patients.append(
-            {known.name: told(row, known.name, known.value, clinical.UNKNOWN) for known in PHASES_VARIABLES}
+            {known.name: cell(row, known.name, known.value, clinical.UNKNOWN) for known in wanted}
         )
-    return Known(np.array(spacings, np.float64), tuple(patients), faults)
+    return Known(np.array(spacings, np.float64), tuple(patients), _encoded(patients), faults)
+
+
+def _encoded(patients: Sequence[Mapping[str, int]]) -> np.ndarray:
+    encoded = np.zeros((len(patients), clinical.ENCODED), np.float32)
+    for row, patient in zip(encoded, patients, strict=True):
+        row[:] = clinical.encode([patient.get(name, clinical.UNKNOWN) for name in clinical.MODEL_NAMES])
+    return encoded
 
 
 def _spacing(cell: object) -> float:
@@ -125,7 +149,7 @@ def answers(
 
 def _phases(location: str | None, size_mm: float, patient: Mapping[str, int]) -> tuple[float, float]:
     """Points and five-year risk; NaN where anything is unknown."""
-    if clinical.UNKNOWN in patient.values():
+    if any(patient[variable.name] == clinical.UNKNOWN for variable in PHASES_VARIABLES):
         return math.nan, math.nan
     found = phases(
         population=clinical.POPULATIONS[patient["population"]],

@@ -62,6 +62,7 @@ def news(
     overrides: Sequence[str] = (),
     tracking_uri: str = "",
     model_name: str = defaults.MODEL_NAME,
+    clinical: str = "",
 ) -> NewsManifest:
     """Looks whether the data or the recipe has changed since a version was made.
 
@@ -80,12 +81,14 @@ def news(
       tracking_uri: MLflow's server or database; empty is MLFLOW_TRACKING_URI, else an SQLite database
         under the data root.
       model_name: the registered model.
+      clinical: the clinical CSV, as in `validate`; a path or URI, empty has none.
 
     Raises:
-      FaultyStudies: the labels cannot be read.
+      FaultyStudies: the labels or the clinical CSV cannot be read.
       ValueError: there is no such recipe, or MLflow does not answer.
     """
-    source, digest = source_fingerprint(images, labels), load_recipe(recipe, overrides).digest()
+    source = source_fingerprint(images, labels, clinical)
+    digest = load_recipe(recipe, overrides).digest()
     versions, champion = _versions(tracking_uri, data_root, model_name)
     same = [
         int(version.version)
@@ -107,21 +110,23 @@ def news(
     return found
 
 
-def source_fingerprint(images: str, labels: str) -> str:
-    """Names what lies behind two URIs by its content: not by paths, order or times.
+def source_fingerprint(images: str, labels: str, clinical: str = "") -> str:
+    """Names what lies behind these URIs by its content: not by paths, order or times.
 
     Args:
       images: folder or image manifest, as in `validate`.
       labels: the labels CSV.
+      clinical: the clinical CSV; empty has none.
 
     Returns:
       16 hexadecimal digits. Where no study is faulty they are the data set's own fingerprint.
 
     Raises:
-      FaultyStudies: the labels cannot be read.
+      FaultyStudies: the labels or the clinical CSV cannot be read.
     """
     import pandas as pd
 
+    from angiopipe.cohort.clinical import model_values, of_studies, read_clinical
     from angiopipe.cohort.fingerprint import data_fingerprint
     from angiopipe.cohort.inventory import image_files
     from angiopipe.cohort.labels import read_labels
@@ -135,7 +140,9 @@ def source_fingerprint(images: str, labels: str) -> str:
         for file, digest in zip(files, _digests(files), strict=True)
     ]
     views = pd.DataFrame(rows, columns=[INDEX, "view", "sha256", "frame"])
-    content = data_fingerprint(table, views)
+    patients, more = read_clinical(clinical, {*table[INDEX], *(fault.study for fault in faults)})
+    faults += more
+    content = data_fingerprint(table, views, model_values(of_studies(patients, table[INDEX])))
     if not faults:
         return content
     # A fault that was mended is news, though the sound studies are what they were.

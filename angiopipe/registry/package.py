@@ -6,7 +6,7 @@ import importlib.metadata
 import posixpath
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,8 @@ from mlflow.types.schema import AnyType
 
 import angiopipe
 from angiopipe import defaults, storage
-from angiopipe.records.manifest import MANIFEST_NAME, EvaluationManifest, ModelManifest
-from angiopipe.registry.experimental import ANSWERS, COLUMNS
+from angiopipe.records.manifest import MANIFEST_NAME, EvaluationManifest, ModelManifest, clinical_of
+from angiopipe.registry.experimental import ANSWERS, columns
 from angiopipe.study import ANEURYSM, LABELS, VIEW_NAMES
 
 PREDICTOR_FILE = Path(__file__).with_name("predictor.py")
@@ -38,13 +38,16 @@ _REQUIRED = (
 _TENSORFLOWS = ("tensorflow", "tensorflow-cpu")
 
 
-def signature() -> ModelSignature:
+def signature(told: Sequence[str] = ()) -> ModelSignature:
     """Eight optional views and what is known besides in; 22 probabilities and what follows from them out.
 
     A view's column holds bytes, a path or a URI, or nothing. MLflow's `binary` would be narrower, but its
     server answers a null in such a column with a Python error, and a null is an absent view.
+
+    Args:
+      told: the clinical variables that enter the model.
     """
-    inputs = Schema([ColSpec(AnyType(), view, required=False) for view in (*VIEW_NAMES, *COLUMNS)])
+    inputs = Schema([ColSpec(AnyType(), view, required=False) for view in (*VIEW_NAMES, *columns(told))])
     outputs = Schema(
         [
             *(ColSpec("float", label, required=label == ANEURYSM) for label in LABELS),
@@ -66,7 +69,7 @@ def contents(model: ModelManifest, evaluation: EvaluationManifest) -> Iterator[d
             "python_model": str(PREDICTOR_FILE),
             "artifacts": {"model": str(folder)},
             "code_paths": [str(CODE_FOLDER)],
-            "signature": signature(),
+            "signature": signature(clinical_of(model.recipe)),
             "input_example": input_example(),
             "pip_requirements": requirements(),
         }

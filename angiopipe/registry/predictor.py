@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from angiopipe import defaults
+from angiopipe.clinical import ENCODED
 from angiopipe.registry.experimental import Known, read_known, sizes
 from angiopipe.registry.experimental import answers as experimental_answers
 from angiopipe.registry.request import (
@@ -68,7 +69,7 @@ class Predictor(mlflow.pyfunc.PythonModel):
         import tensorflow as tf
 
         from angiopipe import models
-        from angiopipe.records.manifest import MANIFEST_NAME, EvaluationManifest, ModelManifest
+        from angiopipe.records.manifest import MANIFEST_NAME, EvaluationManifest, ModelManifest, clinical_of
         from angiopipe.registry.package import EVALUATION_NAME, PREPROCESSING_NAME
         from angiopipe.training.predict import scorer
 
@@ -84,9 +85,10 @@ class Predictor(mlflow.pyfunc.PythonModel):
         self.probabilities = models.probabilities
         self.at_once = BATCH_STUDIES if tf.config.list_physical_devices("GPU") else 1
         self.readers = ThreadPoolExecutor(os.cpu_count())
-        self.forward(
-            tf.zeros((1, *self.preprocessing.shape), tf.uint8), tf.ones((1, len(VIEW_NAMES)), tf.uint8)
-        )
+        self.told = clinical_of(manifest.recipe)
+        views = tf.zeros((1, *self.preprocessing.shape), tf.uint8)
+        present = tf.ones((1, len(VIEW_NAMES)), tf.uint8)
+        self.forward({"views": views, "present": present, "clinical": tf.zeros((1, ENCODED))})
 
     def predict(
         self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None
@@ -99,7 +101,7 @@ class Predictor(mlflow.pyfunc.PythonModel):
             path or URI of one (base64 where a server is asked). Null, empty or no column means that
             the view is absent. Experimental, and likewise optional: `mm_per_pixel` of the pictures
             as they came, at the isocentre, and `age`, `hypertension`, `earlier_bleeding` and
-            `population` as `angiopipe.clinical` has them.
+            `population` as `angiopipe.clinical` has them, and whatever else of it enters the model.
           params: `operating_point`, one of those chosen on the validation studies.
 
         Returns:
@@ -113,7 +115,7 @@ class Predictor(mlflow.pyfunc.PythonModel):
           FaultyRequest: a column has another name, an image or a value cannot be used, a study has
             no view, or there is no such operating point; names every faulty row and column.
         """
-        refuse_unknown_columns(model_input)
+        refuse_unknown_columns(model_input, self.told)
         point = self._operating_point((params or {}).get(OPERATING_POINT) or defaults.OPERATING_POINT)
         tables, faults = [], []
         for start in range(0, max(1, len(model_input)), BATCH_STUDIES):
@@ -143,7 +145,7 @@ class Predictor(mlflow.pyfunc.PythonModel):
                 views[row, view], sides[row, view], present[row, view] = *outcome, 1
         for row in np.flatnonzero(~present.any(axis=1)).tolist():
             faults.setdefault(row, [f"expected at least one of {', '.join(VIEW_NAMES)}, found none"])
-        known = read_known(rows)
+        known = read_known(rows, self.told)
         for row, found in known.faults.items():
             faults.setdefault(row, []).extend(found)
         told = [f"row {rows.index[row]}, {fault}" for row, found in sorted(faults.items()) for fault in found]
@@ -168,17 +170,19 @@ class Predictor(mlflow.pyfunc.PythonModel):
 
     def _scored(self, studies: Studies) -> tuple[np.ndarray, np.ndarray]:
         """Logits, and sizes in mm; the maps are asked for only where a spacing is known."""
-        import tensorflow as tf
-
         logits, sizes_mm = [], np.full(len(studies.views), np.nan)
         for start in range(0, max(1, len(studies.views)), self.at_once):
             part = slice(start, start + self.at_once)
-            inputs = tf.constant(studies.views[part]), tf.constant(studies.present[part])
+            inputs = {
+                "views": studies.views[part],
+                "present": studies.present[part],
+                "clinical": studies.known.encoded[part],
+            }
             spacings = studies.known.mm_per_pixel[part]
             if self.forward_with_maps is None or np.isnan(spacings).all():
-                logits.append(self.forward(*inputs).numpy())
+                logits.append(self.forward(inputs).numpy())
                 continue
-            found, maps = (output.numpy() for output in self.forward_with_maps(*inputs))
+            found, maps = (output.numpy() for output in self.forward_with_maps(inputs))
             logits.append(found)
             sizes_mm[part] = sizes(maps, studies.present[part], studies.sides[part], spacings)
         return np.concatenate(logits), sizes_mm

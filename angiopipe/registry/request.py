@@ -22,7 +22,7 @@ from angiopipe import storage
 from angiopipe.cohort.deidentify import clean
 from angiopipe.cohort.examine import refuse_unsafe
 from angiopipe.imaging import dicom
-from angiopipe.registry.experimental import COLUMNS
+from angiopipe.registry.experimental import columns
 from angiopipe.study import VIEW_NAMES
 
 
@@ -43,11 +43,16 @@ def is_served() -> bool:
     return bool(_MLFLOW_IS_IN_SERVING_ENVIRONMENT.get())
 
 
-def refuse_unknown_columns(model_input: pd.DataFrame) -> None:
-    """Raises FaultyRequest if a column is none of ours: a misspelt view must not pass for an absent one."""
-    sent, known = [str(column) for column in _sent_columns(model_input)], (*VIEW_NAMES, *COLUMNS)
+def refuse_unknown_columns(model_input: pd.DataFrame, told: Sequence[str] = ()) -> None:
+    """Raises FaultyRequest if a column is none of ours: a misspelt view must not pass for an absent one.
+
+    Args:
+      model_input: what was sent.
+      told: the clinical variables that enter the model.
+    """
+    sent, known = [str(column) for column in _sent_columns(model_input)], (*VIEW_NAMES, *columns(told))
     wrong = [
-        f"column {name!r} is no view, and none of {', '.join(COLUMNS)}"
+        f"column {name!r} is no view, and none of {', '.join(columns(told))}"
         for name in dict.fromkeys(sent)
         if name not in known
     ]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from angiopipe import defaults, storage
+from angiopipe.clinical import MODEL_NAMES
 from angiopipe.dataflow.score import PredictionsManifest, make_predictions, plan_scoring, write_tables
 from angiopipe.faults import Fault, fault_table
 from angiopipe.registry.pointed import point_mlflow_at, quieten_mlflow
@@ -50,6 +51,25 @@ class RegisteredModel:
         model: Predictor = mlflow.pyfunc.load_model(f"models:/{self.name}/{self.version}")
         return model
 
+    def clinical_columns(self) -> tuple[str, ...]:
+        """The clinical variables that the model takes, by its signature.
+
+        Raises:
+          ValueError: it takes none.
+        """
+        point_mlflow_at(self.tracking_uri)
+        from mlflow.models import get_model_info
+
+        found = get_model_info(f"models:/{self.name}/{self.version}").signature
+        taken = found.inputs.input_names() if found else []
+        columns = tuple(name for name in MODEL_NAMES if name in taken)
+        if not columns:
+            raise ValueError(
+                f"models:/{self.name}/{self.version}: expected a model that takes clinical variables, found one "
+                "of views alone; score without a clinical CSV, or with a model trained with model.clinical"
+            )
+        return columns
+
 
 @step("score")
 def score(
@@ -66,6 +86,7 @@ def score(
     on_fault: Literal["stop", "quarantine"] = "stop",
     quarantine_share: float = defaults.QUARANTINE_SHARE,
     beam_args: Sequence[str] = defaults.BEAM_ARGS,
+    clinical: str = "",
     output: str = "",
 ) -> PredictionsManifest:
     """Scores studies with a registered model and writes `output.csv`.
@@ -86,25 +107,30 @@ def score(
       on_fault: "stop", or "quarantine" to go on without the faulty studies.
       quarantine_share: at most this share of the studies may be left out.
       beam_args: Beam's own options: `--beam-args="--runner=PortableRunner --parallelism=2"`.
+      clinical: CSV with `Index` and clinical variables, as in `validate`; empty tells the model none.
+        Experimental.
       output: where `output.csv` is written, besides the run's folder.
 
     Raises:
       FaultyStudies: names every fault of every study; nothing was scored.
-      ValueError: there is no such model or operating point.
+      ValueError: there is no such model or operating point, or the model takes no clinical variable.
     """
+    from angiopipe.cohort.clinical import model_values
     from angiopipe.cohort.fingerprint import data_fingerprint
     from angiopipe.evaluation.locations import LOCATION_THRESHOLD
 
     model = _registered(tracking_uri_of(tracking_uri, data_root), model_name, alias)
+    told = model.clinical_columns() if clinical else ()
     location = storage.join(run_folder(data_root, run_id), "scoring")
-    studies, views, quarantined = _studies(
-        images, study_list, location, allow_missing, on_fault, quarantine_share
+    studies, views, patients, quarantined = _studies(
+        images, study_list, clinical, location, allow_missing, on_fault, quarantine_share
     )
+    known = model_values(patients)
     # As a labelled data set is named, with labels that say nothing.
     unlabelled = studies.assign(**dict.fromkeys(LABELS, ""))
     described = PredictionsManifest(
         fingerprint="",
-        data_fingerprint=data_fingerprint(unlabelled, views),
+        data_fingerprint=data_fingerprint(unlabelled, views, known),
         location="",
         shards=(),
         model_name=model.name,
@@ -115,7 +141,8 @@ def score(
         output_uri=storage.join(location, "output.csv"),
         predictions_uri=storage.join(location, "predictions.csv"),
     )
-    manifest = make_predictions(plan_scoring(studies, views), model, described, data_root, beam_args)
+    plans = plan_scoring(studies, views, known, told)
+    manifest = make_predictions(plans, model, described, data_root, beam_args)
     write_tables(manifest, LOCATION_THRESHOLD)
     if output:
         with storage.staged(manifest.output_uri) as path:
@@ -131,23 +158,32 @@ def score(
 
 
 def _studies(
-    images: str, study_list: str, location: str, allow_missing: int, on_fault: str, share: float
-) -> tuple[pd.DataFrame, pd.DataFrame, int]:
-    """The studies that can be scored, their images, and how many were left out.
+    images: str,
+    study_list: str,
+    clinical: str,
+    location: str,
+    allow_missing: int,
+    on_fault: str,
+    share: float,
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, int]:
+    """The studies that can be scored, their images and clinical data, and how many were left out.
 
     Raises:
       FaultyStudies: faults must stop the run; the table of faults is in the run's folder.
     """
+    from angiopipe.cohort.clinical import of_studies, read_clinical
     from angiopipe.cohort.quarantine import without_faulty
     from angiopipe.cohort.study_list import read_study_list
 
     listed, faults = read_study_list(study_list)
     total = len(listed) + len({fault.study for fault in faults})
+    patients, wrong = read_clinical(clinical, {*listed[INDEX], *(fault.study for fault in faults)})
     views, more = _inventory(images, listed, allow_missing)
-    faults += more
+    faults += [*wrong, *more]
     storage.write_text(storage.join(location, "faults.csv"), fault_table(faults).to_csv(index=False))
     studies = without_faulty(listed, faults, total, study_list, on_fault, share, undone="nothing was scored")
-    return studies, views[views[INDEX].isin(studies[INDEX])], total - len(studies)
+    left = views[views[INDEX].isin(studies[INDEX])]
+    return studies, left, of_studies(patients, studies[INDEX]), total - len(studies)
 
 
 def _inventory(images: str, studies: pd.DataFrame, allow_missing: int) -> tuple[pd.DataFrame, list[Fault]]:

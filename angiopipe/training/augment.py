@@ -11,7 +11,8 @@ from angiopipe.recipe import Training
 from angiopipe.study import MIRRORED_LABELS, MIRRORED_VIEWS, VIEWS
 
 Batch = dict[str, tf.Tensor]
-"""index (batch,) string; labels (batch, 22), present (batch, 8) and views (batch, *shape) uint8."""
+"""index (batch,) string; labels (batch, 22), present (batch, 8) and views (batch, *shape) uint8; where
+the examples have clinical data, clinical (batch, 12) float32."""
 
 _FRONTAL = np.array([view.projection == "A" for view in VIEWS])
 

@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from angiopipe import storage
+from angiopipe.clinical import ENCODED
 from angiopipe.recipe import Training
 from angiopipe.records.manifest import ExamplesManifest, Shard
 from angiopipe.study import LABELS, VIEWS
@@ -91,15 +92,20 @@ def _in_order(manifest: ExamplesManifest, split: str) -> tf.data.Dataset:
     return tf.data.Dataset.range(shards).flat_map(records)
 
 
-def _decoder(shape: tuple[int, ...]) -> Callable[[tf.Tensor], Batch]:
-    """Decodes a batch of serialised `ExampleRecord`s whose views have `shape`."""
-    sizes = {"labels": (len(LABELS),), "present": (len(VIEWS),), "views": shape}
+def _decoder(manifest: ExamplesManifest) -> Callable[[tf.Tensor], Batch]:
+    """Decodes a batch of serialised `ExampleRecord`s."""
+    sizes = {"labels": (len(LABELS),), "present": (len(VIEWS),), "views": manifest.shape}
+    if manifest.clinical:
+        sizes["clinical"] = (ENCODED,)
     features = {name: tf.io.FixedLenFeature([], tf.string) for name in ("index", *sizes)}
 
     def decode(payloads: tf.Tensor) -> Batch:
         example = tf.io.parse_example(payloads, features)
         arrays = {
-            name: tf.reshape(tf.io.decode_raw(example[name], tf.uint8), (payloads.shape[0] or -1, *size))
+            name: tf.reshape(
+                tf.io.decode_raw(example[name], tf.float32 if name == "clinical" else tf.uint8),
+                (payloads.shape[0] or -1, *size),
+            )
             for name, size in sizes.items()
         }
         return {"index": example["index"], **arrays}
@@ -122,7 +128,7 @@ def batches(
     """
     payloads = _in_order(manifest, split).batch(batch_size)
     own = payloads.shard(share.workers, share.worker)
-    return own.map(_decoder(manifest.shape), tf.data.AUTOTUNE).prefetch(1)
+    return own.map(_decoder(manifest), tf.data.AUTOTUNE).prefetch(1)
 
 
 def labels(manifest: ExamplesManifest, split: str) -> np.ndarray:
@@ -183,7 +189,7 @@ def training_batches(
 
     take = functools.partial(_own_part, training.batch_size, share)
     own = tf.data.Dataset.range(epoch, training.epochs + 1).flat_map(payloads).skip(step).map(take).unbatch()
-    decode, augment = _decoder(manifest.shape), augmentation(training, seed)
+    decode, augment = _decoder(manifest), augmentation(training, seed)
 
     def batch(number: tf.Tensor, at: tf.Tensor, first: tf.Tensor, part: tf.Tensor) -> Batch:
         return augment(decode(part), number, at, first)

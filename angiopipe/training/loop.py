@@ -300,7 +300,7 @@ class _Run:
 
 def _without_index(batch: Batch) -> Batch:
     """Accelerators hold no strings."""
-    return {name: batch[name] for name in ("views", "present", "labels")}
+    return {name: values for name, values in batch.items() if name != "index"}
 
 
 def _check_finite(loss: float, when: str) -> None:

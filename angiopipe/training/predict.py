@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from angiopipe.models.inputs import model_inputs
 from angiopipe.records.manifest import ExamplesManifest
 from angiopipe.training.input import batches
 
-Scorer = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
-"""From views and presence, uint8 as `models.inputs` says, to float32 logits."""
+Scorer = Callable[[Mapping[str, Any]], tf.Tensor]
+"""From a batch, of which a model takes what `models.inputs.study_inputs` says, to float32 logits."""
 
 
 def scorer(model: keras.Model) -> Scorer:
     """The model's forward pass as a graph, traced once for batches of any size."""
 
     @tf.function(reduce_retracing=True)
-    def score(views: tf.Tensor, present: tf.Tensor) -> tf.Tensor:
-        return model({"views": views, "present": present}, training=False)
+    def score(study: dict[str, tf.Tensor]) -> tf.Tensor:
+        return model(study, training=False)
 
-    return score
+    return lambda batch: score({name: tf.constant(x) for name, x in model_inputs(model, batch).items()})
 
 
 def predict(
@@ -56,5 +58,5 @@ def predict_with(
     for batch in batches(manifest, split, batch_size):
         indices += [index.decode() for index in batch["index"].numpy()]
         labels.append(batch["labels"].numpy())
-        logits.append(score(batch["views"], batch["present"]).numpy())
+        logits.append(score(batch).numpy())
     return indices, np.concatenate(labels), np.concatenate(logits)

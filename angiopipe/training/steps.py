@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from angiopipe.models.inputs import model_inputs
 from angiopipe.recipe import Training
 from angiopipe.training.augment import Batch
 from angiopipe.training.loss import cross_entropy
@@ -95,7 +96,7 @@ def _gradients(
 
     def of_part(batch: Batch) -> tuple[tf.Tensor, list[tf.Tensor]]:
         with tf.GradientTape() as tape:
-            logits = model({"views": batch["views"], "present": batch["present"]}, training=True)
+            logits = model(model_inputs(model, batch), training=True)
             each = cross_entropy(batch["labels"], logits, training.aneurysm_weight, positive_weights)
             loss = tf.reduce_sum(each) / training.batch_size
             scaled = optimizer.scale_loss(loss)

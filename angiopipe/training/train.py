@@ -192,8 +192,8 @@ def check(manifest: ExamplesManifest, recipe: Recipe) -> None:
     """Refuses examples that a recipe cannot be trained on, before anything is built.
 
     Raises:
-      ValueError: the examples were made for another preprocessing, or the training or the
-        validation split does not hold both studies with and without an aneurysm.
+      ValueError: the examples were made for another preprocessing, lack clinical variables that the
+        model takes, or the training or the validation split does not hold both studies with and without an aneurysm.
     """
     expected = recipe.preprocessing.digest()
     if manifest.preprocessing_digest != expected:
@@ -202,6 +202,7 @@ def check(manifest: ExamplesManifest, recipe: Recipe) -> None:
             f"({recipe.preprocessing!r}, digest {expected}), found that of recipe {manifest.recipe} "
             f"(digest {manifest.preprocessing_digest}); run preprocess with the same recipe and overrides"
         )
+    manifest.require_clinical(recipe)
     from angiopipe.training.input import labels
 
     for split in ("train", "validation"):

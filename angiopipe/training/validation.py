@@ -49,5 +49,5 @@ class Validation:
         for i, batch in enumerate(self.batches):
             # The same batches as one worker would score, so the logits are the same to the last bit.
             first = (i * self.share.workers + self.share.worker) * self.batch_size
-            logits[first : first + self.batch_size] = self.score(batch["views"], batch["present"])
+            logits[first : first + self.batch_size] = self.score(batch)
         return summed(self.strategy, logits)

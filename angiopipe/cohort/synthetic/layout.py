@@ -3,6 +3,7 @@
 ```
 train_set/images/<Index><view>.jpg   train_set/train.csv   Index, Aneurysm, 21 locations
 test_set/images/<Index><view>.jpg    test_set/test.csv     Index alone
+train_set/clinical.csv               test_set/clinical.csv Index, clinical variables
 truth/test.csv                       as train.csv, for the test set
 truth/lesions.csv                    one row per sac and view that shows it, both sets
 cohort.json                          what made it
@@ -19,7 +20,9 @@ import cv2
 import numpy as np
 import pandas as pd
 
+from angiopipe.clinical import NAMES
 from angiopipe.cohort.synthetic.generate import SyntheticStudy, make_study
+from angiopipe.cohort.synthetic.patients import draw_patient
 from angiopipe.cohort.synthetic.settings import Settings
 from angiopipe.study import INDEX, LABELS, VIEW_NAMES
 
@@ -57,12 +60,14 @@ class Truth(NamedTuple):
       test: whether it belongs to the test set.
       labels: 22 zeros and ones in `study.LABELS` order.
       lesions: rows of lesions.csv.
+      patient: the row of clinical.csv.
     """
 
     number: int
     test: bool
     labels: tuple[int, ...]
     lesions: tuple[tuple[Any, ...], ...]
+    patient: tuple[Any, ...]
 
 
 def make_folders(folder: Path) -> None:
@@ -82,8 +87,13 @@ def write_study(plan: Plan) -> Truth:
     for name, picture in zip(VIEW_NAMES, study.views, strict=True):
         _, encoded = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, plan.settings.jpeg_quality])
         (images / f"{plan.number}{name}.jpg").write_bytes(encoded.tobytes())
+    patient = draw_patient(bool(study.labels[0]), plan.seed, plan.number)
     return Truth(
-        plan.number, plan.test, tuple(study.labels.tolist()), tuple(_lesion_rows(plan.number, study))
+        plan.number,
+        plan.test,
+        tuple(study.labels.tolist()),
+        tuple(_lesion_rows(plan.number, study)),
+        (plan.number, *patient.values()),
     )
 
 
@@ -97,12 +107,15 @@ def _lesion_rows(number: int, study: SyntheticStudy) -> Iterable[tuple[Any, ...]
 
 
 def write_tables(folder: Path, truths: Iterable[Truth]) -> None:
-    """Writes the label tables and the lesions of a whole cohort, by `Index`."""
+    """Writes the label tables, the clinical tables and the lesions of a whole cohort, by `Index`."""
     truths = sorted(truths)
     labels = pd.DataFrame([(truth.number, *truth.labels) for truth in truths], columns=[INDEX, *LABELS])
     test = np.array([truth.test for truth in truths], bool)
     labels[~test].to_csv(folder / "train_set" / "train.csv", index=False)
     labels.loc[test, [INDEX]].to_csv(folder / "test_set" / "test.csv", index=False)
     labels[test].to_csv(folder / "truth" / "test.csv", index=False)
+    patients = pd.DataFrame([truth.patient for truth in truths], columns=[INDEX, *NAMES], dtype=object)
+    patients[~test].to_csv(folder / "train_set" / "clinical.csv", index=False)
+    patients[test].to_csv(folder / "test_set" / "clinical.csv", index=False)
     lesions = pd.DataFrame([row for truth in truths for row in truth.lesions], columns=list(LESION_COLUMNS))
     lesions.to_csv(folder / "truth" / "lesions.csv", index=False)

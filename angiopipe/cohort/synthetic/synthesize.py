@@ -40,7 +40,7 @@ def synthesize(
     processes: int = os.cpu_count() or 1,
     test_studies: int | None = None,
 ) -> Path:
-    """Writes a synthetic cohort: pictures, labels, and the truth about every sac.
+    """Writes a synthetic cohort: pictures, labels, clinical variables, and the truth about every sac.
 
     The folder appears whole or not at all; one that already holds the same cohort is kept. A study's
     files depend on neither the number of processes nor the number of studies.

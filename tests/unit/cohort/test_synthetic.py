@@ -15,8 +15,10 @@ from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from angiopipe.clinical import NAMES
 from angiopipe.cohort.synthetic import EASY, REALISTIC, Settings, SiteWeights, SyntheticStudy, make_study
 from angiopipe.cohort.synthetic.attenuation import ellipsoid_chords, transmission, tube_chords
+from angiopipe.cohort.synthetic.patients import FREQUENCIES, draw_patient
 from angiopipe.cohort.synthetic.projection import Camera
 from angiopipe.cohort.synthetic.sacs import Ellipsoid, draw_locations
 from angiopipe.cohort.synthetic.synthesize import synthesize, write_cohort
@@ -309,6 +311,31 @@ def test_layout_and_headers(cohort: Path) -> None:
         assert pictures == {f"{number}{view}.jpg" for number in table["Index"] for view in VIEW_NAMES}
 
 
+def test_clinical_tables_have_the_studies_of_their_set_and_some_values_missing(cohort: Path) -> None:
+    for name in ("train", "test"):
+        table = pd.read_csv(cohort / f"{name}_set" / "clinical.csv")
+        assert list(table) == ["Index", *NAMES]
+        assert list(table["Index"]) == list(pd.read_csv(cohort / f"{name}_set" / f"{name}.csv")["Index"])
+    assert 0 < pd.read_csv(cohort / "train_set" / "clinical.csv").isna().to_numpy().mean() < 0.5
+
+
+def test_clinical_variables_are_related_to_the_aneurysm_as_published() -> None:
+    healthy, ill = (
+        pd.DataFrame([draw_patient(aneurysm, 0, number) for number in range(4000)])
+        for aneurysm in (False, True)
+    )
+    for table in (healthy, ill):
+        table["sex"] = table["sex"].map({"female": 1, "male": 0})
+        np.testing.assert_allclose(table.isna().mean(), 0.1, atol=0.02)
+    for name, (share, ratio) in FREQUENCIES.items():
+        without, with_one = healthy[name].dropna().mean(), ill[name].dropna().mean()
+        assert without == pytest.approx(share, abs=0.03)
+        odds = with_one / (1 - with_one) / (without / (1 - without))
+        assert odds == pytest.approx(ratio, rel=0.35 if share < 0.1 else 0.15)
+    assert ill["age"].mean() - healthy["age"].mean() == pytest.approx(4, abs=1)
+    assert draw_patient(True, 0, 5) == draw_patient(True, 0, 5) != draw_patient(True, 1, 5)
+
+
 def test_pictures_and_lesions_are_those_of_the_study(cohort: Path) -> None:
     lesions = pd.read_csv(cohort / "truth" / "lesions.csv")
     labels = pd.concat([pd.read_csv(cohort / name) for name in ("train_set/train.csv", "truth/test.csv")])
@@ -341,7 +368,7 @@ def test_more_studies_leave_the_first_as_they_were(cohort: Path, tmp_path: Path)
     pictures = [name for name in few if name.endswith(".jpg")]
     assert len(pictures) == 24
     assert all(few[name] == many[name] for name in pictures)
-    for table in ("train_set/train.csv", "truth/test.csv", "test_set/test.csv"):
+    for table in ("train_set/train.csv", "truth/test.csv", "test_set/test.csv", "train_set/clinical.csv"):
         assert many[table].startswith(few[table])
 
 

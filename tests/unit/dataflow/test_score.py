@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import tracemalloc
 from dataclasses import dataclass
 
@@ -87,6 +88,29 @@ def test_changed_images_are_all_named_and_nothing_is_scored_after_them(tmp_path)
     assert [fault.split(" (")[0] for fault in caught.value.faults] == [
         "study 2, view LI-A", "study 9, view LI-A",
     ]  # fmt: skip
+
+
+class Older(FirstByte):
+    """A model whose every probability is the age over a hundred; 1 where it is unknown."""
+
+    def predict(self, data: pd.DataFrame, params: dict) -> pd.DataFrame:
+        assert [*VIEW_NAMES, "age"] == list(data)
+        ages = data["age"].fillna(100) / 100
+        return pd.DataFrame({**dict.fromkeys(LABELS, ages), "decision": 1, "missing_views": ""})
+
+
+@dataclass(frozen=True)
+class LoadOlder:
+    def __call__(self) -> Older:
+        return Older(locations=True)
+
+
+def test_the_model_is_told_the_variables_it_takes(tmp_path):
+    views = pd.DataFrame([], columns=["Index", "view", "uri", "sha256", "frame"])
+    known = {"a": (63, 1, -1, -1, -1, -1), "b": (-1,) * 6}
+    (plan,) = plan_scoring(pd.DataFrame({"Index": ["a", "b"]}), views, known, ("age",))
+    ages = [json.loads(record)["probabilities"][0] for record in score_studies(plan, LoadOlder(), "youden")]
+    assert ages == [0.63, 1.0]
 
 
 @pytest.mark.parametrize("locations", [True, False])

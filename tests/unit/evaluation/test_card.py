@@ -45,6 +45,15 @@ def test_markdown_and_page_hold_the_run(evaluated: Callable[..., Evaluated], nam
     assert "nan" not in page.lower().split()
 
 
+def test_the_card_names_the_clinical_variables_that_entered(evaluated: Callable[..., Evaluated]) -> None:
+    content = evaluated("octoview")
+    assert "them are there; nothing else about the patient." in card.markdown(content)
+    recipe = content.model.recipe.with_overrides(['model.clinical=["age","family_history"]'])
+    told = card.markdown(replace(content, model=content.model.model_copy(update={"recipe": recipe})))
+    assert "besides, experimental, of the patient: age, family history." in told
+    assert "No figure here is split by age" in told
+
+
 def test_every_table_of_the_markdown_is_whole(evaluated: Callable[..., Evaluated]) -> None:
     content = evaluated("octoview")
     tables = [table for section in sections(content) for table in section.tables]

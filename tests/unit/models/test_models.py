@@ -8,6 +8,8 @@ import pytest
 import tensorflow as tf
 
 from angiopipe import models
+from angiopipe.clinical import encode
+from angiopipe.models import ensemble
 from angiopipe.models.anatomy import visibility
 from angiopipe.recipe import load_recipe
 from angiopipe.records.manifest import Calibration
@@ -66,6 +68,44 @@ def test_logits_are_float32_whatever_the_precision(name, outputs, policy):
         keras.config.set_dtype_policy(before)
     assert (tuple(logits.shape), keras.backend.standardize_dtype(logits.dtype)) == ((3, outputs), "float32")
     assert np.isfinite(logits).all()
+
+
+def _patients(studies=3):
+    values = [(75, 0, 1, 1, 0, 1), (30, 1, 0, -1, 1, 0), (-1,) * 6]
+    return np.stack([encode(values[i % 3]) for i in range(studies)])
+
+
+def test_a_model_told_of_the_patient_starts_as_the_one_that_is_not(octoview, tmp_path):
+    path = tmp_path / "start.weights.h5"
+    octoview.save_weights(path)
+    told = _build("octoview", *TINY["octoview"][:-1], f"model.weights={path}", 'model.clinical=["age","sex"]')
+    studies = _studies(OCTOVIEW_SHAPE)
+    np.testing.assert_array_equal(told({**studies, "clinical": _patients()}), octoview(studies))
+    assert models.evidence(told)(studies).shape == (3, 8, 8, 8, 22)
+
+
+def test_the_odds_follow_the_variables_named_and_no_others():
+    keras.utils.set_random_seed(0)
+    model = _build("octoview", *TINY["octoview"], 'model.clinical=["age","smoking"]')
+    layer = model.get_layer("clinical_odds")
+    layer.set_weights([weight + 0.3 for weight in layer.get_weights()])
+    studies, patients = _studies(OCTOVIEW_SHAPE), _patients()
+    logits = np.array(model({**studies, "clinical": patients}))
+    others = patients.copy()
+    others[:, [2, 3, 4, 5, 8, 9, 10, 11]] = 0
+    np.testing.assert_array_equal(model({**studies, "clinical": others}), logits)
+    unknown = np.array(model({**studies, "clinical": np.zeros_like(patients)}))
+    offsets = (logits - unknown)[:, 1:]
+    np.testing.assert_allclose(offsets, offsets[:, :1].repeat(21, axis=1), atol=1e-4)
+    assert (np.abs(offsets[:2, 0]) > 0.01).all()
+    assert offsets[2, 0] == 0
+
+
+def test_an_ensemble_is_told_what_its_members_are():
+    members = [_build("octoview", *TINY["octoview"], 'model.clinical=["age"]') for _ in range(2)]
+    studies = {**_studies(OCTOVIEW_SHAPE), "clinical": _patients()}
+    mean = np.mean([member(studies) for member in members], axis=0)
+    np.testing.assert_allclose(ensemble.join(members, OCTOVIEW_SHAPE)(studies), mean, rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", sorted(TINY))

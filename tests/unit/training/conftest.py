@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from angiopipe.clinical import MODEL_NAMES, encode
 from angiopipe.recipe import Recipe, load_recipe
 from angiopipe.records.framing import write_record
 from angiopipe.records.manifest import ExamplesManifest, Shard
@@ -17,8 +18,9 @@ from angiopipe.records.schema import ExampleRecord
 from angiopipe.storage import file_sha256
 from angiopipe.study import LABELS, VIEW_NAMES
 
-Arrays = tuple[np.ndarray, np.ndarray]
-"""(studies, 8, rows, columns, channels) uint8 views and (studies, 22) uint8 labels."""
+Arrays = tuple[np.ndarray, np.ndarray] | tuple[np.ndarray, np.ndarray, np.ndarray]
+"""(studies, 8, rows, columns, channels) uint8 views, (studies, 22) uint8 labels and, in all splits or in none,
+(studies, 6) values of `clinical.MODEL_VARIABLES`."""
 WriteExamples = Callable[..., ExamplesManifest]
 
 TINY = {
@@ -49,10 +51,11 @@ def examples_in(out: Path, recipe: Recipe, **splits: Arrays) -> ExamplesManifest
     folder = out / "examples"
     folder.mkdir(exist_ok=True)
     shards = [
-        _write_shard(folder, split, number, views[part], labels[part], part)
-        for split, (views, labels) in splits.items()
-        for number, part in enumerate(np.array_split(np.arange(len(views)), 2))
+        _write_shard(folder, split, number, [array[part] for array in arrays], part)
+        for split, arrays in splits.items()
+        for number, part in enumerate(np.array_split(np.arange(len(arrays[0])), 2))
     ]
+    told = any(len(arrays) > 2 for arrays in splits.values())
     manifest = ExamplesManifest(
         fingerprint="f" * 16,
         data_fingerprint="d" * 16,
@@ -61,6 +64,7 @@ def examples_in(out: Path, recipe: Recipe, **splits: Arrays) -> ExamplesManifest
         shape=recipe.preprocessing.shape,
         recipe=recipe.name,
         preprocessing_digest=recipe.preprocessing.digest(),
+        clinical=MODEL_NAMES if told else (),
     )
     manifest.write(str(out / "examples.json"))
     return manifest
@@ -79,13 +83,14 @@ def write_examples(tmp_path: Path) -> WriteExamples:
 
 
 def _write_shard(
-    folder: Path, split: str, number: int, views: np.ndarray, labels: np.ndarray, studies: np.ndarray
+    folder: Path, split: str, number: int, arrays: list[np.ndarray], studies: np.ndarray
 ) -> Shard:
     path = folder / f"{split}-{number:05d}.tfrecord"
     with path.open("wb") as file:
-        for i, study_views, study_labels in zip(studies, views, labels, strict=True):
+        for i, views, labels, *values in zip(studies, *arrays, strict=True):
+            known = encode(values[0].tolist()) if values else None
             record = ExampleRecord(
-                f"{split}-{i}", study_labels, np.ones(8, np.uint8), study_views, ("ab",) * 8, ((9, 9),) * 8
+                f"{split}-{i}", labels, np.ones(8, np.uint8), views, ("ab",) * 8, ((9, 9),) * 8, known
             )
             write_record(file, record.encode())
     return Shard(
