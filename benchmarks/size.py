@@ -66,8 +66,6 @@ def main(studies: int = 100, fit: bool = False, model: str = "") -> None:
 
 def measure(studies: int, fit: bool, model: str) -> Iterator[Measured]:
     """One study after the other, none kept."""
-    import tensorflow as tf
-
     from angiopipe import models
     from angiopipe.imaging.preprocess import preprocess_study
     from angiopipe.recipe import load_recipe
@@ -86,7 +84,7 @@ def measure(studies: int, fit: bool, model: str) -> Iterator[Measured]:
         quality = [cv2.IMWRITE_JPEG_QUALITY, settings.jpeg_quality]
         jpegs = [cv2.imencode(".jpg", view, quality)[1].tobytes() for view in study.views]
         views, present = preprocess_study(jpegs, recipe.preprocessing)
-        evidence = forward(tf.constant(views[None]), tf.constant(present[None])).numpy()[0, ..., 0]
+        evidence = forward({"views": views[None], "present": present[None]}).numpy()[0, ..., 0]
         sides, spacing = [max(view.shape) for view in study.views], float(np.mean(study.mm_per_pixel))
         truth = max(lesion.largest_mm for lesion in study.lesions)
         yield Measured(

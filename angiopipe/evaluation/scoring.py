@@ -85,7 +85,7 @@ def score(
         sizes=np.array([study.sizes for study in studies], np.int64),
         sha256=tuple(study.sha256 for study in studies),
         logits={name: _all_labels(np.concatenate(parts)) for name, parts in logits.items()},
-        clinical=tuple(study.clinical for study in studies) if examples.clinical else (),
+        clinical=tuple(study.clinical for study in studies if study.clinical is not None),
     )
 
 
