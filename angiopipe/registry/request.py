@@ -26,6 +26,10 @@ from angiopipe.registry.experimental import columns
 from angiopipe.study import VIEW_NAMES
 
 
+LONGEST_PATH = 4096
+"""Characters; what is longer is base64, as MLflow stores the bytes of an input example. Source: Linux's PATH_MAX."""
+
+
 class FaultyRequest(MlflowException, ValueError):
     """A request that cannot be scored; MLflow's server answers it with status 400 and these words.
 
@@ -79,7 +83,7 @@ def read_view(value: object) -> bytes:
 
     Args:
       value: JPEG, PNG, TIFF or DICOM bytes; or a path or URI of such a file; or, from a client of the
-        server, the bytes in base64. None, NaN or empty where the view is absent.
+        server or longer than any path, the bytes in base64. None, NaN or empty where the view is absent.
 
     Returns:
       JPEG or PNG bytes without metadata; empty where the view is absent.
@@ -106,7 +110,7 @@ def _content(value: object) -> bytes:
         return b""
     if isinstance(value, bytes | bytearray | memoryview):
         return bytes(value)
-    if isinstance(value, str) and is_served():
+    if isinstance(value, str) and (is_served() or len(value) > LONGEST_PATH):
         return _from_base64(value)
     if isinstance(value, str | Path):
         return _file(str(value)) if str(value) else b""

@@ -231,6 +231,12 @@ def test_the_input_example_is_a_made_up_study_that_the_model_scores(packaged, mo
     assert model.predict(example)["missing_views"].item() == ""
 
 
+def test_the_loaded_models_own_input_example_is_scored_in_process(model):
+    answer = model.predict(model.input_example)
+    assert answer["missing_views"].item() == ""
+    assert 0 <= answer[ANEURYSM].item() <= 1
+
+
 def test_other_preprocessing_code_than_the_packages_is_told(packaged, tmp_path, caplog, monkeypatch):
     import shutil
 
