@@ -25,7 +25,6 @@ from angiopipe.imaging import dicom
 from angiopipe.registry.experimental import columns
 from angiopipe.study import VIEW_NAMES
 
-
 LONGEST_PATH = 4096
 """Characters; what is longer is base64, as MLflow stores the bytes of an input example. Source: Linux's PATH_MAX."""
 
