@@ -14,6 +14,7 @@ share of test studies with an aneurysm whose evidence is highest within a sac.
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -145,9 +146,10 @@ def first(values: pd.Series) -> float | None:
 def run(folder: Path, step: str, *arguments: str) -> dict[str, Any]:
     """Runs one command; returns the step's own record."""
     root = folder / "quality"
-    subprocess.run(
-        [sys.executable, "-m", "angiopipe", step, *arguments, "--data-root", str(root)], check=True
-    )
+    # TensorFlow turns oneDNN on by itself for the newest processors only.
+    environment = {"TF_ENABLE_ONEDNN_OPTS": "1", **os.environ}
+    command = [sys.executable, "-m", "angiopipe", step, *arguments, "--data-root", str(root)]
+    subprocess.run(command, check=True, env=environment)
     run_id = arguments[arguments.index("--run-id") + 1] if "--run-id" in arguments else "local"
     record: dict[str, Any] = json.loads((root / "runs" / run_id / "steps" / f"{step}.json").read_text())
     return record
