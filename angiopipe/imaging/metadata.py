@@ -71,7 +71,7 @@ def strip_jpeg(content: bytes) -> tuple[bytes, tuple[str, ...]]:
             return content if cut == content else cut, _named_once(removed)
         end = start + 2 + int.from_bytes(content[start + 2 : start + 4], "big")
         segment, name = _jpeg_segment(marker, content[start:end])
-        position = _scan_end(content, _next(markers, end, len(content)), end) if marker == _SCAN else end
+        position = _scan_end(content, markers, end) if marker == _SCAN else end
         kept += [segment, view[end:position]]
         removed += [name] if name else []
     # Whatever followed a scan that never ended would pass for pixels.
@@ -115,8 +115,9 @@ def _next(markers: list[int], position: int, end: int) -> int:
     return markers[found] if found < len(markers) else end
 
 
-def _scan_end(content: bytes, end: int, position: int) -> int:
+def _scan_end(content: bytes, markers: list[int], position: int) -> int:
     """Where a scan's entropy-coded data ends: stuffed zeros and restart markers belong to it."""
+    end = _next(markers, position, len(content))
     while end > position and end < len(content) and content[end - 1] == 0xFF:
         end -= 1
     return end

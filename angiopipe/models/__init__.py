@@ -7,6 +7,8 @@ and gives float32 logits, (batch, 1) of `Aneurysm` or (batch, 22) in the order o
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import keras
 
 from angiopipe import storage
@@ -69,10 +71,8 @@ def evidence(model: keras.Model) -> keras.Model | None:
       A model from the same inputs to (batch, 8, h, w, 22) float32 logit-like maps in the order of
       `study.LABELS`, each view the way it came; None for architectures without such maps.
     """
-    members = ensemble.members(model)
-    if members:
-        maps = [found for member in members if (found := evidence(member))]
-        return ensemble.join(maps, tuple(model.input["views"].shape[1:])) if maps else None
+    if ensemble.members(model):
+        return _of_members(model, evidence)
     return octoview.evidence(model) if ensemble.architecture(model) == "octoview" else None
 
 
@@ -83,9 +83,13 @@ def with_evidence(model: keras.Model) -> keras.Model | None:
       A model from the same inputs to [(batch, 22), (batch, 8, h, w, 22)] float32; None for
       architectures without maps.
     """
-    members = ensemble.members(model)
-    if members:
-        each = [found for member in members if (found := with_evidence(member))]
-        return ensemble.join(each, tuple(model.input["views"].shape[1:])) if each else None
+    if ensemble.members(model):
+        return _of_members(model, with_evidence)
     maps = evidence(model)
     return keras.Model(model.input, [model.output, maps.output]) if maps else None
+
+
+def _of_members(model: keras.Model, part: Callable[[keras.Model], keras.Model | None]) -> keras.Model | None:
+    """The mean of a part of an ensemble's members; None where none has it."""
+    each = [found for member in ensemble.members(model) if (found := part(member))]
+    return ensemble.join(each, tuple(model.input["views"].shape[1:])) if each else None

@@ -199,8 +199,8 @@ def test_asking_for_the_maps_changes_no_bit_of_the_logits(octoview):
     studies = _studies(OCTOVIEW_SHAPE)
     studies["present"][1, 2] = 0
     tensors = {name: tf.constant(value) for name, value in studies.items()}
-    logits, maps = scorer(models.with_evidence(octoview))(tensors["views"], tensors["present"])
-    np.testing.assert_array_equal(logits, scorer(octoview)(tensors["views"], tensors["present"]))
+    logits, maps = scorer(models.with_evidence(octoview))(tensors)
+    np.testing.assert_array_equal(logits, scorer(octoview)(tensors))
     np.testing.assert_allclose(maps, models.evidence(octoview)(studies), rtol=1e-5, atol=1e-5)
 
 
