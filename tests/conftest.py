@@ -12,12 +12,18 @@ import pytest
 from angiopipe.cohort.synthetic.synthesize import synthesize
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _no_tracking_server() -> Iterator[None]:
-    """`mlflow.set_tracking_uri` writes into the environment, where the next test would find it."""
+@pytest.fixture(autouse=True, scope="session")
+def _no_tracking_server() -> None:
+    """The tests make their own registries, whatever the shell they are started from names."""
     os.environ.pop("MLFLOW_TRACKING_URI", None)
+
+
+@pytest.fixture(autouse=True)
+def _no_trace_of_a_server(_no_tracking_server: None) -> Iterator[None]:
+    """A server's URI left in the environment would be the wish of every test and process after it."""
     yield
-    os.environ.pop("MLFLOW_TRACKING_URI", None)
+    left = os.environ.pop("MLFLOW_TRACKING_URI", None)
+    assert left is None, f"MLFLOW_TRACKING_URI={left} was left behind: use point_mlflow_at"
 
 
 class Cohort(NamedTuple):

@@ -17,6 +17,7 @@ from angiopipe import storage
 from angiopipe.dataflow.score import PredictionsManifest, make_predictions, plan_scoring, write_tables
 from angiopipe.faults import FaultyStudies
 from angiopipe.registry.aliases import CHAMPION, Aliases
+from angiopipe.registry.pointed import point_mlflow_at
 from angiopipe.registry.register import register
 from angiopipe.registry.score import RegisteredModel, score
 from angiopipe.study import ANEURYSM, INDEX, LABELS, LOCATIONS, VIEW_NAMES
@@ -44,7 +45,7 @@ def registry(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def champion(registry):
-    mlflow.set_tracking_uri(f"sqlite:///{registry}/mlflow.db")
+    point_mlflow_at(f"sqlite:///{registry}/mlflow.db")
     return mlflow.pyfunc.load_model("models:/aneurysm-detector@champion")
 
 

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from angiopipe.registry.pointed import point_mlflow_at
 from angiopipe.study import ANEURYSM, LABELS, LOCATIONS, VIEW_NAMES
 
 REDUCED = {
@@ -71,7 +72,7 @@ def studies(cohort, indices: list[str]) -> pd.DataFrame:
 
 
 def load(run: Run, alias: str):
-    mlflow.set_tracking_uri(run.promotion["tracking_uri"])
+    point_mlflow_at(run.promotion["tracking_uri"])
     return mlflow.pyfunc.load_model(f"models:/aneurysm-detector@{alias}")
 
 

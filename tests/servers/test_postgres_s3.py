@@ -16,6 +16,7 @@ from mlflow import MlflowClient
 
 from angiopipe.registry import package
 from angiopipe.registry.patience import MlflowRefused
+from angiopipe.registry.pointed import point_mlflow_at
 from angiopipe.registry.register import RegistrationManifest, register
 from tests import finished_run, seaweedfs
 from tests.servers.mlflow_server import MlflowServer
@@ -100,7 +101,7 @@ def test_the_run_lies_in_postgres_and_its_files_in_s3(
 
 def check_model(server: MlflowServer, registration: RegistrationManifest) -> None:
     """What was registered loads from S3 through the server, and scores a study."""
-    mlflow.set_tracking_uri(server.uri)
+    point_mlflow_at(server.uri)
     model = mlflow.pyfunc.load_model(f"models:/{registration.model_name}@challenger")
     scored = model.predict(package.input_example())
     assert isinstance(scored, pd.DataFrame)

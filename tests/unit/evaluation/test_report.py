@@ -29,7 +29,7 @@ def test_the_report_holds_the_figures(evaluated: Callable[..., Evaluated]) -> No
     assert content.examples.fingerprint in page.text
     assert "BA 0.0 % (0) not estimable not estimable not estimable" in page.text
     assert "no basis for a diagnosis" in page.text
-    for group in content.model.recipe.model_dump().values():
+    for group in content.model.recipe.model_dump(mode="json").values():
         for name in group if isinstance(group, dict) else ():
             assert name in page.text
 

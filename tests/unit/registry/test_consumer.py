@@ -8,6 +8,7 @@ import mlflow
 import pytest
 
 from angiopipe.registry.consumer import Consumer, UnservableModel
+from angiopipe.registry.pointed import point_mlflow_at
 
 MODEL = """
 import angiopipe, mlflow, pandas as pd
@@ -33,7 +34,7 @@ def model_uri(tmp_path: Path, tracking_uri: str) -> str:
     (theirs / "study.py").write_text("LABELS = " + repr(__import__("angiopipe.study").study.LABELS))
     (tmp_path / "model.py").write_text(MODEL)
     path = tmp_path / "saved"
-    mlflow.set_tracking_uri(tracking_uri)
+    point_mlflow_at(tracking_uri)
     # Saved as code, it is not imported here, where angiopipe is ours and has no ANSWER.
     mlflow.pyfunc.save_model(
         path, python_model=str(tmp_path / "model.py"), code_paths=[str(theirs)], pip_requirements=["numpy<1"]

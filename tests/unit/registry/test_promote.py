@@ -11,6 +11,7 @@ import pytest
 
 from angiopipe.registry.aliases import CHAMPION, Aliases
 from angiopipe.registry.champion import describe, history, rollback
+from angiopipe.registry.pointed import point_mlflow_at
 from angiopipe.registry.promote import promote
 from angiopipe.registry.verdict import Verdict
 from tests.unit.registry.gate_world import NAME, World, make_world, write_inventory
@@ -38,7 +39,7 @@ def world(registered: World, tmp_path: Path) -> World:
     """The registry as it was before any test moved an alias."""
     shutil.copy(registered.folder / "mlflow.db", tmp_path / "mlflow.db")
     uri = f"sqlite:///{tmp_path}/mlflow.db"
-    mlflow.set_tracking_uri(uri)
+    point_mlflow_at(uri)
     return World(registered.folder, mlflow.MlflowClient(uri), uri, registered.test)
 
 
