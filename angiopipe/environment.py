@@ -29,7 +29,7 @@ def environment() -> dict[str, Any]:
         "platform": platform.platform(),
         "hardware": {
             "processor": _processor(),
-            "cores": _cores(),
+            "cores": usable_cores(),
             "memory_gb": _memory_gb(),
             "gpus": _gpus(),
         },
@@ -80,8 +80,8 @@ def _processor() -> str:
     return platform.processor() or platform.machine()
 
 
-def _cores() -> int:
-    """Those this process may use."""
+def usable_cores() -> int:
+    """The cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

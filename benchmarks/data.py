@@ -3,7 +3,7 @@
     .venv/bin/python benchmarks/data.py --studies 1127 [--copies 4]
 
 The floor decodes and transforms every image with OpenCV in two processes and writes nothing; it runs
-before the steps and after them, and its mean counts, since machines change their pace. Each
+before the steps on two cores and after them, and its mean counts, since machines change their pace. Each
 figure is the floor's seconds over ours, every start-up and the writing included, so 1 would mean
 that validation, TFRecords, checksums and Beam are free. The cohort is made once, under `--folder`;
 `--copies` makes it larger without drawing it anew, to see that memory does not grow with it.
@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import os
 import shutil
 import subprocess
 import sys
@@ -34,10 +35,9 @@ from angiopipe.imaging import coding_vessels
 from angiopipe.imaging.decode import decode
 from angiopipe.recipe import load_recipe
 
-PROCESSES = 2
+CORES = 2
 RECIPE = "kium_vgg16"
 STEPS = ("validate", "ingest", "preprocess")
-IN_PROCESSES = "--runner=FnApiRunner --direct_running_mode=multi_processing --direct_num_workers={}"
 
 
 def main(
@@ -60,17 +60,15 @@ def main(
     images = sorted((train_set / "images").iterdir())
     for path in images:
         path.read_bytes()  # The page cache is warm for everybody.
+    ours = {1: pipeline(train_set, folder / "root", 1)}
     before = floors(images)
-    ours = {workers: pipeline(train_set, folder / "root", workers) for workers in (1, PROCESSES)}
+    steps = ours[CORES] = pipeline(train_set, folder / "root", CORES)
     decode_s, floor_s = np.mean([before, floors(images)], axis=0)
-    steps = ours[PROCESSES]
     data_in = sum(path.stat().st_size for path in images)
     data_out = sum(path.stat().st_size for path in (folder / "root").rglob("*.tfrecord"))
-    print(f"floor: decode {decode_s:.1f} s, decode and transform {floor_s:.1f} s in {PROCESSES} processes")
-    for workers, measured in ours.items():
-        print(
-            f"{workers} process(es): " + ", ".join(f"{name} {measured[name]['wall']:.1f} s" for name in STEPS)
-        )
+    print(f"floor: decode {decode_s:.1f} s, decode and transform {floor_s:.1f} s in {CORES} processes")
+    for cores, measured in ours.items():
+        print(f"{cores} core(s): " + ", ".join(f"{name} {measured[name]['wall']:.1f} s" for name in STEPS))
     raw_to_examples = steps["ingest"]["wall"] + steps["preprocess"]["wall"]
     figures = {
         "raw_to_examples_of_floor": floor_s / raw_to_examples,
@@ -109,7 +107,7 @@ def floors(images: Sequence[Path]) -> tuple[float, float]:
 
 def floor(paths: Sequence[Path], work: Callable[[Path], None]) -> None:
     """A bare loop over the images, in processes that import OpenCV and nothing of ours."""
-    with multiprocessing.get_context("fork").Pool(PROCESSES, cv2.setNumThreads, (1,)) as pool:
+    with multiprocessing.get_context("fork").Pool(CORES, cv2.setNumThreads, (1,)) as pool:
         pool.map(work, paths, chunksize=64)
 
 
@@ -122,29 +120,31 @@ def transformed(path: Path) -> None:
     cv2.resize(cv2.equalizeHist(view), (224, 224), interpolation=cv2.INTER_CUBIC)
 
 
-def pipeline(train_set: Path, root: Path, workers: int) -> dict[str, dict[str, Any]]:
+def pipeline(train_set: Path, root: Path, cores: int) -> dict[str, dict[str, Any]]:
     """Wall seconds and peak memory of each step, each a command of its own on an empty data root."""
     shutil.rmtree(root, ignore_errors=True)
-    beam = (
-        f"--beam-args={IN_PROCESSES.format(workers)}" if workers > 1 else "--beam-args=--runner=FnApiRunner"
-    )
     places = {name: str(root / f"{name}.json") for name in STEPS}
     arguments = {
         "validate": ["--images", str(train_set / "images"), "--labels", str(train_set / "train.csv")],
-        "ingest": ["--inventory", places["validate"], beam],
-        "preprocess": ["--studies", places["ingest"], "--recipe", RECIPE, beam],
+        "ingest": ["--inventory", places["validate"]],
+        "preprocess": ["--studies", places["ingest"], "--recipe", RECIPE],
     }
     return {
-        name: run(name, [*arguments[name], "--out", places[name], "--data-root", str(root)]) for name in STEPS
+        name: run(name, [*arguments[name], "--out", places[name], "--data-root", str(root)], cores)
+        for name in STEPS
     }
 
 
-def run(name: str, arguments: Sequence[str]) -> dict[str, Any]:
-    """Runs one command and watches the memory of its every process."""
+def run(name: str, arguments: Sequence[str], cores: int) -> dict[str, Any]:
+    """Runs one command on so many cores and watches the memory of its every process."""
     import psutil
 
+    mine = sorted(os.sched_getaffinity(0))[:cores]
     started, peak = time.monotonic(), 0
-    process = psutil.Popen([sys.executable, "-m", "angiopipe", name, *arguments])
+    process = psutil.Popen(
+        [sys.executable, "-m", "angiopipe", name, *arguments],
+        preexec_fn=lambda: os.sched_setaffinity(0, mine),
+    )
     while process.poll() is None:
         for member in (process, *children(process)):
             try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -16,6 +15,7 @@ from tqdm import tqdm
 from angiopipe import storage
 from angiopipe.cohort.examine import EXTENSIONS, ImageFacts, ImageFault, examine
 from angiopipe.cohort.image_manifest import read_image_manifest
+from angiopipe.environment import usable_cores
 from angiopipe.faults import Fault
 from angiopipe.study import INDEX, VIEW_NAMES
 
@@ -126,7 +126,7 @@ def _examined(files: Sequence[ImageFile]) -> Iterator[tuple[ImageFile, ImageFact
     local = storage.is_local(files[0].uri or "") if files else True
     tasks = (files[at : at + FILES_A_TASK] for at in range(0, len(files), FILES_A_TASK))
     with (
-        ThreadPoolExecutor((os.cpu_count() or 1) if local else REMOTE_READERS) as readers,
+        ThreadPoolExecutor(usable_cores() if local else REMOTE_READERS) as readers,
         tqdm(total=len(files), unit=" images", desc="validate", leave=False, disable=None) as bar,
     ):
         # A window that slides: no reader waits for the slowest of a batch.

@@ -181,7 +181,8 @@ def make_predictions(
             update={
                 "fingerprint": fingerprint,
                 "location": location,
-                "shards": make_shards(plans, records, location, beam_args),
+                # One at a time: the model uses every core for each.
+                "shards": make_shards(plans, records, location, beam_args, threads=1),
             }
         ),
     )

@@ -11,7 +11,9 @@ import hashlib
 import logging
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import BinaryIO, Protocol, TypeVar, cast
 
@@ -20,6 +22,7 @@ from pydantic import TypeAdapter
 from tqdm import tqdm
 
 from angiopipe import storage
+from angiopipe.environment import usable_cores
 from angiopipe.faults import FaultyStudies
 from angiopipe.records.framing import write_record
 from angiopipe.records.manifest import MANIFEST_NAME, Shard, ShardedManifest
@@ -30,6 +33,9 @@ COUNTERS = "angiopipe"
 """Namespace of the counters that Beam's engine collects and shows."""
 
 WATCH_SECONDS = 0.5
+
+MOST_THREADS = 8
+"""Of one process: with more, Python's lock is what they wait for; Beam's processes go on from there."""
 
 
 class Plan(Protocol):
@@ -75,7 +81,11 @@ def make_once(kind: type[M], location: str, make: Callable[[], M]) -> M:
 
 
 def make_shards(
-    plans: Sequence[P], records: Records[P], location: str, beam_args: Sequence[str]
+    plans: Sequence[P],
+    records: Records[P],
+    location: str,
+    beam_args: Sequence[str],
+    threads: int | None = None,
 ) -> tuple[Shard, ...]:
     """Makes every planned shard under `location` that is not there yet.
 
@@ -85,6 +95,8 @@ def make_shards(
         travels to the workers.
       location: URI of the folder.
       beam_args: Beam's own options, such as `--runner=FnApiRunner`; one string may hold several.
+      threads: how many shards are made at once where Beam runs everything in this process; None is
+        one for each core, up to `MOST_THREADS`. Engines with workers of their own ignore it.
 
     Returns:
       The shards in the order of `plans`.
@@ -104,7 +116,9 @@ def make_shards(
             storage.write_bytes(_plan_uri(plan.name, location), kind.dump_json(plan))
         with _progress(plans, location):
             make = partial(_make_shard, kind=type(undone[0]), records=records, location=location)
-            _run_graph([plan.name for plan in undone], make, beam_args)
+            _run_graph(
+                [plan.name for plan in undone], make, beam_args, threads or min(usable_cores(), MOST_THREADS)
+            )
     storage.sweep(location)
     receipts = tuple(_receipts([plan.name for plan in plans], location))
     for plan in plans:
@@ -112,7 +126,9 @@ def make_shards(
     return receipts
 
 
-def _run_graph(names: Sequence[str], make: Callable[[str], None], beam_args: Sequence[str]) -> None:
+def _run_graph(
+    names: Sequence[str], make: Callable[[str], Mapping[str, int]], beam_args: Sequence[str], threads: int
+) -> None:
     """The whole graph: the shards' names, spread over the workers, each made where it lands.
 
     Ends by telling Beam's own counters, as its engine collected them.
@@ -120,14 +136,19 @@ def _run_graph(names: Sequence[str], make: Callable[[str], None], beam_args: Seq
     logging.disable(logging.WARNING)  # Beam warns of absent Google Cloud clients while it is imported.
     try:
         import apache_beam as beam
-        from apache_beam.options.pipeline_options import PipelineOptions
+        from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions
     finally:
         logging.disable(logging.NOTSET)
     options = PipelineOptions([option for given in beam_args for option in given.split()])
+    runner, direct = options.view_as(StandardOptions).runner, options.view_as(DirectOptions)
+    # Beam's own threads talk over ports that any machine can reach, and its processes start in two
+    # seconds; in one process, one element that holds all the work needs neither.
+    alone = runner == "FnApiRunner" and direct.direct_running_mode == "in_memory"
+    parts = [tuple(names)] if alone else [(name,) for name in names]
     pipeline = beam.Pipeline(options=options)
-    planned = pipeline | "Plans" >> beam.Create(names)
+    planned = pipeline | "Plans" >> beam.Create(parts)
     spread = planned | "Spread" >> beam.Reshuffle()
-    spread | "Make" >> beam.Map(make)
+    spread | "Make" >> beam.Map(_make_part, make=make, threads=threads if alone else 1)
     result = pipeline.run()
     result.wait_until_finish()
     counters = result.metrics().query(beam.metrics.MetricsFilter().with_namespace(COUNTERS))["counters"]
@@ -156,15 +177,29 @@ def _progress(plans: Sequence[Plan], location: str) -> Iterator[None]:
         watcher.join()
 
 
-def _make_shard(name: str, kind: type[P], records: Records[P], location: str) -> None:
-    """Writes one shard and then its receipt, or a note of its faults."""
-    if _is_made(name, location):  # An engine that restarts a job plans its finished shards again.
-        return
-    plan = TypeAdapter(kind).validate_json(storage.read_bytes(_plan_uri(name, location)))
+def _make_part(names: Sequence[str], make: Callable[[str], Mapping[str, int]], threads: int) -> None:
+    """Makes some shards, several at a time, and counts what was made."""
     # Only a worker counts; planning and reading receipts need no Beam.
     from apache_beam.metrics import Metrics
 
-    cv2.setNumThreads(1)  # Beam's workers are the parallelism.
+    cv2.setNumThreads(1)  # The shards are the parallelism.
+    total: Counter[str] = Counter()
+    with ThreadPoolExecutor(threads) as makers:
+        made = [makers.submit(make, name) for name in names]
+        try:
+            for future in made:
+                total.update(future.result())
+        finally:  # After an error, what has not begun is left for the next run.
+            makers.shutdown(cancel_futures=True)
+    for counter, count in total.items():  # Beam counts in its own thread alone.
+        Metrics.counter(COUNTERS, counter).inc(count)
+
+
+def _make_shard(name: str, kind: type[P], records: Records[P], location: str) -> Mapping[str, int]:
+    """Writes one shard and then its receipt, or a note of its faults; returns what to count."""
+    if _is_made(name, location):  # An engine that restarts a job plans its finished shards again.
+        return {}
+    plan = TypeAdapter(kind).validate_json(storage.read_bytes(_plan_uri(name, location)))
     try:
         with storage.new_file(storage.join(location, plan.name)) as path, path.open("wb") as file:
             counted = _Counted(file)
@@ -174,8 +209,7 @@ def _make_shard(name: str, kind: type[P], records: Records[P], location: str) ->
                 studies += 1
     except FaultyStudies as error:
         storage.write_text(_faults_uri(name, location), "\n".join(error.faults))
-        Metrics.counter(COUNTERS, "faults").inc(len(error.faults))
-        return
+        return {"faults": len(error.faults)}
     shard = Shard(
         name=plan.name,
         split=plan.split,
@@ -184,8 +218,7 @@ def _make_shard(name: str, kind: type[P], records: Records[P], location: str) ->
         sha256=counted.sha256.hexdigest(),
     )
     storage.write_text(_receipt_uri(name, location), shard.model_dump_json() + "\n")
-    for counter, count in (("shards", 1), ("studies", studies), ("bytes", counted.bytes)):
-        Metrics.counter(COUNTERS, counter).inc(count)
+    return {"shards": 1, "studies": studies, "bytes": counted.bytes}
 
 
 class _Counted:

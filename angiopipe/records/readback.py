@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ import numpy as np
 
 from angiopipe import storage
 from angiopipe.clinical import ENCODED, MODEL_VARIABLES, are_values, encode
+from angiopipe.environment import usable_cores
 from angiopipe.faults import Fault
 from angiopipe.records import tensorflow_reader as reader
 from angiopipe.records.manifest import ExamplesManifest, Shard, ShardedManifest, StudiesManifest
@@ -68,7 +68,7 @@ def audit_shards(manifest: ShardedManifest, check: Check) -> list[ShardAudit]:
       check: from `study_check` or `example_check`.
     """
     # TensorFlow reads and decodes without Python's lock; memory is bounded by one study a reader.
-    with ThreadPoolExecutor(os.cpu_count()) as readers:
+    with ThreadPoolExecutor(usable_cores()) as readers:
         return list(readers.map(partial(_audit_shard, manifest.location, check), manifest.shards))
 
 

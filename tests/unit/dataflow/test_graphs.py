@@ -113,15 +113,17 @@ def test_examples_equal_the_direct_computation(line, recipe):
             np.testing.assert_array_equal(example.labels, study.labels)
 
 
-def test_two_processes_write_the_bytes_that_one_writes(tmp_path, cohort):
+def test_threads_and_processes_write_the_bytes_that_one_thread_writes(tmp_path, cohort, monkeypatch):
+    monkeypatch.setattr("angiopipe.dataflow.ingest.STUDIES_PER_SHARD", 4)
     processes = ["--runner=FnApiRunner", "--direct_running_mode=multi_processing", "--direct_num_workers=2"]
     results = []
-    for name, options in (("one", {}), ("two", {"beam_args": processes})):
+    for name, cores, options in (("one", 1, {}), ("threads", 3, {}), ("two", 1, {"beam_args": processes})):
+        monkeypatch.setattr("angiopipe.dataflow.shards.usable_cores", lambda cores=cores: cores)
         (tmp_path / name).mkdir()
         line = Line(tmp_path / name)
         line.validate(cohort)
         results.append((shard_bytes(line.ingest(**options)), shard_bytes(line.preprocess(**options))))
-    assert results[0] == results[1]
+    assert results[0] == results[1] == results[2]
 
 
 def test_unchanged_images_are_not_ingested_again(line, caplog):
