@@ -37,6 +37,10 @@ _REQUIRED = (
 )  # fmt: skip
 _TENSORFLOWS = ("tensorflow", "tensorflow-cpu")
 
+TOLD = "clinical"
+"""Of the metadata that MLflow keeps with a model: the clinical variables that enter it. The signature's
+columns do not say it, since every model takes those of PHASES."""
+
 
 def signature(told: Sequence[str] = ()) -> ModelSignature:
     """Eight optional views and what is known besides in; 22 probabilities and what follows from them out.
@@ -71,6 +75,7 @@ def contents(model: ModelManifest, evaluation: EvaluationManifest) -> Iterator[d
             "code_paths": [str(CODE_FOLDER)],
             "signature": signature(clinical_of(model.recipe)),
             "input_example": input_example(),
+            "metadata": {TOLD: list(clinical_of(model.recipe))},
             "pip_requirements": requirements(),
         }
 

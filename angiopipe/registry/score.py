@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from angiopipe import defaults, storage
-from angiopipe.clinical import MODEL_NAMES
 from angiopipe.dataflow.score import PredictionsManifest, make_predictions, plan_scoring, write_tables
 from angiopipe.faults import Fault, fault_table
 from angiopipe.registry.pointed import point_mlflow_at, quieten_mlflow
@@ -52,23 +51,23 @@ class RegisteredModel:
         return model
 
     def clinical_columns(self) -> tuple[str, ...]:
-        """The clinical variables that the model takes, by its signature.
+        """The clinical variables that enter the model.
 
         Raises:
-          ValueError: it takes none.
+          ValueError: there are none.
         """
         point_mlflow_at(self.tracking_uri)
         from mlflow.models import get_model_info
 
-        found = get_model_info(f"models:/{self.name}/{self.version}").signature
-        taken = found.inputs.input_names() if found else []
-        columns = tuple(name for name in MODEL_NAMES if name in taken)
-        if not columns:
+        from angiopipe.registry.package import TOLD
+
+        known = get_model_info(f"models:/{self.name}/{self.version}").metadata or {}
+        if not known.get(TOLD):
             raise ValueError(
                 f"models:/{self.name}/{self.version}: expected a model that takes clinical variables, found one "
                 "of views alone; score without a clinical CSV, or with a model trained with model.clinical"
             )
-        return columns
+        return tuple(known[TOLD])
 
 
 @step("score")

@@ -29,11 +29,9 @@ ROOT = Path(__file__).parents[2]
 IN_PROCESSES = ("--runner=FnApiRunner", "--direct_running_mode=multi_processing", "--direct_num_workers=2")
 
 
-@pytest.fixture(scope="module")
-def registry(tmp_path_factory) -> Path:
+def make_registry(folder: Path, *overrides: str) -> Path:
     """A data root whose registry has a champion."""
-    folder = tmp_path_factory.mktemp("registry")
-    model, evaluation = make_manifests(folder / "trained")
+    model, evaluation = make_manifests(folder / "trained", overrides=overrides)
     for manifest in (model, evaluation):
         manifest.write(str(folder / f"{manifest.kind}.json"))
     paths = [str(folder / name) for name in ("model.json", "evaluation.json", "registration.json")]
@@ -41,6 +39,11 @@ def registry(tmp_path_factory) -> Path:
     aliases = Aliases(mlflow.MlflowClient(registration.tracking_uri), registration.model_name)
     aliases.move(CHAMPION, registration.version, "for the tests", "promote", aliases.read(CHAMPION))
     return folder
+
+
+@pytest.fixture(scope="module")
+def registry(tmp_path_factory) -> Path:
+    return make_registry(tmp_path_factory.mktemp("registry"))
 
 
 @pytest.fixture(scope="module")
@@ -111,6 +114,37 @@ def test_every_prediction_says_what_it_came_from(tmp_path, registry, champion, c
         for view in VIEW_NAMES:
             file = Path(cohort.images) / f"{index}{view}.jpg"
             assert row[f"sha256_{view}"] == storage.file_sha256(file)
+
+
+def test_a_model_that_takes_them_is_told_the_clinical_variables(tmp_path, cohort):
+    registry = make_registry(tmp_path / "registry", 'model.clinical=["age","sex"]')
+    listed, indices = study_list(tmp_path, cohort, 5)
+    clinical = tmp_path / "clinical.csv"  # the last is unknown, and smoking is not asked for
+    patients = [(71, "female"), (30, "male"), (55, ""), ("", "male")]
+    lines = [f"{index},{age},{sex},1" for index, (age, sex) in zip(indices, patients, strict=False)]
+    clinical.write_text("\n".join(["Index,age,sex,smoking", *lines]))
+    made = run_score(tmp_path, registry, cohort.images, listed, clinical=str(clinical))
+    point_mlflow_at(f"sqlite:///{registry}/mlflow.db")
+    model = mlflow.pyfunc.load_model("models:/aneurysm-detector@champion")
+    told = rows(cohort, indices).assign(
+        age=[71, 30, 55, None, None], sex=["female", "male", None, "male", None]
+    )
+    scored = pd.read_csv(made.predictions_uri)
+    np.testing.assert_allclose(scored[list(LABELS)], model.predict(told)[list(LABELS)], atol=1e-6)
+    without = run_score(tmp_path, registry, cohort.images, listed)
+    assert without.fingerprint != made.fingerprint
+    unknown = pd.read_csv(without.predictions_uri)[ANEURYSM]
+    assert (unknown != scored[ANEURYSM]).tolist() == [True, True, True, True, False]
+
+
+def test_a_model_of_views_alone_refuses_clinical_variables(tmp_path, registry, cohort):
+    listed, indices = study_list(tmp_path, cohort, 2)
+    (tmp_path / "clinical.csv").write_text(f"Index,age\n{indices[0]},71\n")
+    with pytest.raises(
+        ValueError, match="expected a model that takes clinical variables, found one of views"
+    ):
+        run_score(tmp_path, registry, cohort.images, listed, clinical=str(tmp_path / "clinical.csv"))
+    assert not list((tmp_path / "root").rglob("*.tfrecord"))
 
 
 def test_an_interrupted_run_goes_on_and_a_finished_one_is_reused(tmp_path, registry, cohort):

@@ -20,8 +20,10 @@ from angiopipe.study import ANEURYSM, LABELS, LOCATIONS, VIEW_NAMES
 REDUCED = {
     "kium_vgg16": ["preprocessing.size=32", "model.widths=[4,4,8,8,8]", "model.dense=[16,16,8]"],
     "coding_vessels": ["preprocessing.size=64", "training.batch_size=8"],
-    "octoview": ["preprocessing.size=64"],
+    "octoview": ["preprocessing.size=64", 'model.clinical=["age","sex"]'],
 }
+CLINICAL = {"octoview": ["age", "sex"]}
+"""What a recipe's model is told of a patient, besides the views."""
 ROOT = Path(__file__).parents[2]
 
 
@@ -33,13 +35,16 @@ class Run(NamedTuple):
     printed: str
 
 
-def run_pipeline(data_root: Path, images: str, labels: str, recipe: str) -> subprocess.CompletedProcess[str]:
+def run_pipeline(
+    data_root: Path, images: str, labels: str, recipe: str, clinical: str = ""
+) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "pipelines", "run", "training", "--images", images, "--labels", labels]
     options = [
         "--data-root",
         str(data_root),
         "--recipe",
         recipe,
+        *(["--clinical", clinical] if clinical else []),
         "--overrides",
         "training.epochs=1",
         *REDUCED[recipe],
@@ -54,7 +59,8 @@ def run_pipeline(data_root: Path, images: str, labels: str, recipe: str) -> subp
 
 
 def finished(data_root: Path, cohort, recipe: str) -> Run:
-    done = run_pipeline(data_root, cohort.images, cohort.labels, recipe)
+    clinical = str(Path(cohort.labels).with_name("clinical.csv")) if recipe in CLINICAL else ""
+    done = run_pipeline(data_root, cohort.images, cohort.labels, recipe, clinical)
     assert done.returncode == 0, done.stdout + done.stderr
     path = max(data_root.glob("runs/*/promotion.json"), key=lambda path: path.stat().st_mtime)
     return Run(path.parent, json.loads(path.read_text()), done.stdout)
@@ -65,10 +71,12 @@ def run(request, tmp_path_factory, cohort) -> Run:
     return finished(tmp_path_factory.mktemp(request.param), cohort, request.param)
 
 
-def studies(cohort, indices: list[str]) -> pd.DataFrame:
+def studies(cohort, indices: list[str], told: list[str]) -> pd.DataFrame:
     images = Path(cohort.images)
     rows = [[(images / f"{index}{view}.jpg").read_bytes() for view in VIEW_NAMES] for index in indices]
-    return pd.DataFrame(rows, columns=list(VIEW_NAMES), index=indices)
+    table = pd.DataFrame(rows, columns=list(VIEW_NAMES), index=indices)
+    patients = pd.read_csv(Path(cohort.labels).with_name("clinical.csv"), dtype={"Index": str})
+    return table.join(patients.set_index("Index")[told])
 
 
 def load(run: Run, alias: str):
@@ -126,7 +134,10 @@ def test_the_mlflow_run_holds_what_the_steps_left(run):
 def test_the_registered_model_scores_raw_images_as_the_evaluation_did(run, cohort):
     evaluated = pd.read_csv(run.folder / "evaluation" / "predictions.csv", dtype={"Index": str})
     evaluated = evaluated[evaluated["split"] == "test"].set_index("Index")
-    scored = load(run, "champion").predict(studies(cohort, list(evaluated.index)))
+    told = CLINICAL.get(
+        json.loads((run.folder / "model" / "manifest.json").read_text())["recipe"]["name"], []
+    )
+    scored = load(run, "champion").predict(studies(cohort, list(evaluated.index), told))
     predicted = [f"probability_{label}" for label in LABELS]
     np.testing.assert_allclose(scored[list(LABELS)], evaluated[predicted], atol=2e-5)
     assert (scored["missing_views"] == "").all()
