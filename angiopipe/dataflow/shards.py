@@ -148,7 +148,7 @@ def _run_graph(
     pipeline = beam.Pipeline(options=options)
     planned = pipeline | "Plans" >> beam.Create(parts)
     spread = planned | "Spread" >> beam.Reshuffle()
-    spread | "Make" >> beam.Map(_make_part, make=make, threads=threads if alone else 1)
+    spread | "Make" >> beam.Map(_make_part, make=make, threads=threads)
     result = pipeline.run()
     result.wait_until_finish()
     counters = result.metrics().query(beam.metrics.MetricsFilter().with_namespace(COUNTERS))["counters"]
@@ -185,12 +185,9 @@ def _make_part(names: Sequence[str], make: Callable[[str], Mapping[str, int]], t
     cv2.setNumThreads(1)  # The shards are the parallelism.
     total: Counter[str] = Counter()
     with ThreadPoolExecutor(threads) as makers:
-        made = [makers.submit(make, name) for name in names]
-        try:
-            for future in made:
-                total.update(future.result())
-        finally:  # After an error, what has not begun is left for the next run.
-            makers.shutdown(cancel_futures=True)
+        # After an error, `map` leaves what has not begun for the next run.
+        for counts in makers.map(make, names):
+            total.update(counts)
     for counter, count in total.items():  # Beam counts in its own thread alone.
         Metrics.counter(COUNTERS, counter).inc(count)
 
