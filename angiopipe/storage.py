@@ -53,9 +53,8 @@ def exists(uri: str) -> bool:
 
 
 def read_bytes(uri: str) -> bytes:
-    if is_local(uri):
-        return local_path(uri).read_bytes()
-    with fsspec.open(uri, "rb") as file:
+    # A Path costs as much time as reading a view.
+    with open(uri.removeprefix("file://"), "rb") if is_local(uri) else fsspec.open(uri, "rb") as file:
         return file.read()
 
 

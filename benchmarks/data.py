@@ -2,10 +2,10 @@
 
     .venv/bin/python benchmarks/data.py --studies 1127 [--copies 4]
 
-The floor decodes and transforms every image with OpenCV in two processes and writes nothing; it runs
-before the steps on two cores and after them, and its mean counts, since machines change their pace. Each
+The floor decodes and transforms every image with OpenCV in two processes and writes nothing. Each
 figure is the floor's seconds over ours, every start-up and the writing included, so 1 would mean
-that validation, TFRecords, checksums and Beam are free. The cohort is made once, under `--folder`;
+that validation, TFRecords, checksums and Beam are free. As machines change their pace, floor and steps
+alternate, and the median of the rounds' ratios counts. The cohort is made once, under `--folder`;
 `--copies` makes it larger without drawing it anew, to see that memory does not grow with it.
 The last line is one JSON object: {"raw_to_examples_of_floor", "preprocess_of_floor",
 "validate_of_floor", "coding_vessels_of_pillow", "peak_mb", "bytes_out_per_byte_in"}.
@@ -20,7 +20,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,18 +37,26 @@ from angiopipe.recipe import load_recipe
 
 CORES = 2
 RECIPE = "kium_vgg16"
+ALTERNATIONS = 5
+"""Of the two short loops, a second each: the machine may be busy with something else in any one of them."""
+
 STEPS = ("validate", "ingest", "preprocess")
 
 
 def main(
-    studies: int = 1127, size: int = 720, copies: int = 1, folder: Path = Path("data/benchmark")
+    studies: int = 1127,
+    size: int = 720,
+    copies: int = 1,
+    rounds: int = 3,
+    folder: Path = Path("data/benchmark"),
 ) -> None:
-    """Measures floor and pipeline once each and prints the ratios.
+    """Measures floor and pipeline by turns and prints the ratios.
 
     Args:
       studies: of the cohort.
       size: rows and columns of a view, pixels.
       copies: how many times each study is there, under other names and with other bytes.
+      rounds: how often floor and steps take turns on two cores.
       folder: where the cohort is kept and the pipeline writes.
     """
     train_set = (
@@ -60,25 +68,41 @@ def main(
     images = sorted((train_set / "images").iterdir())
     for path in images:
         path.read_bytes()  # The page cache is warm for everybody.
-    ours = {1: pipeline(train_set, folder / "root", 1)}
-    before = floors(images)
-    steps = ours[CORES] = pipeline(train_set, folder / "root", CORES)
-    decode_s, floor_s = np.mean([before, floors(images)], axis=0)
+    alone = pipeline(train_set, folder / "root", 1)
+    told("1 core", alone)
+    measured, ratios, before = [alone], [], floors(images)
+    for _ in range(rounds):
+        steps, after = pipeline(train_set, folder / "root", CORES), floors(images)
+        decode_s, floor_s = np.mean([before, after], axis=0)
+        print(f"{CORES} cores, floor: decode {decode_s:.1f} s, decode and transform {floor_s:.1f} s")
+        told(f"{CORES} cores", steps)
+        raw_to_examples = steps["ingest"]["wall"] + steps["preprocess"]["wall"]
+        ratios.append(
+            {
+                "raw_to_examples_of_floor": floor_s / raw_to_examples,
+                "preprocess_of_floor": floor_s / steps["preprocess"]["wall"],
+                "validate_of_floor": decode_s / steps["validate"]["wall"],
+            }
+        )
+        measured.append(steps)
+        before = after
     data_in = sum(path.stat().st_size for path in images)
     data_out = sum(path.stat().st_size for path in (folder / "root").rglob("*.tfrecord"))
-    print(f"floor: decode {decode_s:.1f} s, decode and transform {floor_s:.1f} s in {CORES} processes")
-    for cores, measured in ours.items():
-        print(f"{cores} core(s): " + ", ".join(f"{name} {measured[name]['wall']:.1f} s" for name in STEPS))
-    raw_to_examples = steps["ingest"]["wall"] + steps["preprocess"]["wall"]
     figures = {
-        "raw_to_examples_of_floor": floor_s / raw_to_examples,
-        "preprocess_of_floor": floor_s / steps["preprocess"]["wall"],
-        "validate_of_floor": decode_s / steps["validate"]["wall"],
+        **pd.DataFrame(ratios).median(),
         "coding_vessels_of_pillow": coding_vessels_of_pillow(images[:64]),
-        "peak_mb": max(record["peak_mb"] for measured in ours.values() for record in measured.values()),
+        "peak_mb": max(record["peak_mb"] for steps in measured for record in steps.values()),
         "bytes_out_per_byte_in": data_out / data_in,
     }
     print(json.dumps({name: round(float(value), 3) for name, value in figures.items()}))
+
+
+def told(title: str, steps: Mapping[str, Mapping[str, float]]) -> None:
+    print(
+        f"{title}: "
+        + ", ".join(f"{name} {steps[name]['wall']:.1f} s, {steps[name]['peak_mb']:.0f} MB" for name in STEPS),
+        flush=True,
+    )
 
 
 def copied(train_set: Path, copies: int) -> Path:
@@ -140,9 +164,12 @@ def run(name: str, arguments: Sequence[str], cores: int) -> dict[str, Any]:
     import psutil
 
     mine = sorted(os.sched_getaffinity(0))[:cores]
+    # With bytecode, as whoever installs the package has it: without, each step compiles all it imports.
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     started, peak = time.monotonic(), 0
     process = psutil.Popen(
         [sys.executable, "-m", "angiopipe", name, *arguments],
+        env=environment,
         preexec_fn=lambda: os.sched_setaffinity(0, mine),
     )
     while process.poll() is None:
@@ -172,8 +199,12 @@ def coding_vessels_of_pillow(paths: Sequence[Path]) -> float:
     fields = load_recipe("coding_vessels").preprocessing
     views = [decode(path.read_bytes()) for path in paths]
     cv2.setNumThreads(1)
-    pillow_s = seconds(lambda: [with_pillow(view) for view in views])
-    return pillow_s / seconds(lambda: [coding_vessels.transform(view, fields) for view in views])  # type: ignore[arg-type]
+    ratios = []
+    for _ in range(ALTERNATIONS):
+        pillow_s = seconds(lambda: [with_pillow(view) for view in views])
+        ours_s = seconds(lambda: [coding_vessels.transform(view, fields) for view in views])  # type: ignore[arg-type]
+        ratios.append(pillow_s / ours_s)
+    return float(np.median(ratios))
 
 
 def with_pillow(view: np.ndarray) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -19,6 +20,9 @@ from angiopipe.imaging.decode import decode
 from angiopipe.study import ANEURYSM, INDEX, LABELS, SPLITS, VIEW_NAMES
 
 THUMBNAIL_PIXELS = 128
+
+SHEET_READERS = 8
+"""Threads that read the contact sheet's images, most of which wait where these are on an object store."""
 
 PLOT_WIDTH, PLOT_HEIGHT = 256, 100
 """Of a histogram's plot area, in the drawing's own units; 256 grey levels wide."""
@@ -72,17 +76,17 @@ def contact_sheet(views: pd.DataFrame, count: int, seed: int) -> list[SheetRow]:
     chosen = [indices[position] for position in sorted(drawn)]
     wanted = views[views[INDEX].isin(chosen)]
     frames = wanted["frame"] if "frame" in wanted else [None] * len(wanted)
-    shown = {
-        (index, view): _shown(uri, None if pd.isna(frame) else int(frame))
-        for index, view, uri, frame in zip(wanted[INDEX], wanted["view"], wanted["uri"], frames, strict=True)
-    }
+    with ThreadPoolExecutor(SHEET_READERS) as readers:
+        thumbnails = readers.map(_shown, wanted["uri"], frames)
+        shown = dict(zip(zip(wanted[INDEX], wanted["view"], strict=True), thumbnails, strict=True))
     return [SheetRow(index, [shown.get((index, view)) for view in VIEW_NAMES]) for index in chosen]
 
 
-def _shown(uri: str, frame: int | None) -> str:
+def _shown(uri: str, frame: float | int | None) -> str:
     """The thumbnail of an image as it is ingested."""
+    wanted = None if frame is None or np.isnan(frame) else int(frame)
     try:
-        return thumbnail(decode(clean(storage.read_bytes(uri), frame).content), THUMBNAIL_PIXELS)
+        return thumbnail(decode(clean(storage.read_bytes(uri), wanted).content), THUMBNAIL_PIXELS)
     except ValueError as error:
         raise ValueError(f"{uri}: {error}") from None
 

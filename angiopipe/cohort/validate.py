@@ -88,9 +88,11 @@ def validate(
     patients, more = read_clinical(clinical, {*table[INDEX], *(fault.study for fault in found)})
     found += more
     files = inventory.image_files(images, table)
-    # A second to import, and needed last: it loads while the first images are read.
+    # A second to import, and needed last: they load while the first images are read.
     with ThreadPoolExecutor(1) as importing:
-        importing.submit(importlib.import_module, "iterstrat.ml_stratifiers")
+        importing.map(
+            importlib.import_module, ("iterstrat.ml_stratifiers", "angiopipe.cohort.statistics_page")
+        )
         views, more = inventory.take_inventory(files, allow_missing)
     found += more
     _write_all(fault_table(found).to_csv(index=False), [storage.join(location, "faults.csv"), faults])

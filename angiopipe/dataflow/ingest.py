@@ -36,13 +36,17 @@ PSEUDONYM_KEY = "ANGIOPIPE_PSEUDONYM_KEY"
 
 @dataclass(frozen=True)
 class PlannedView:
-    """One image to be ingested, as the inventory saw it; `uri` is empty where the view is absent."""
+    """One image to be ingested, as the inventory saw it; `uri` is empty where the view is absent.
+
+    With `as_is`, validation found nothing to take out of these very bytes, and nobody looks again.
+    """
 
     uri: str = ""
     sha256: str = ""
     frame: int | None = None
     height: int = 0
     width: int = 0
+    as_is: bool = False
 
 
 @dataclass(frozen=True)
@@ -138,7 +142,7 @@ def plan_studies(
 
     Args:
       labels: `Index`, the 22 labels and `split`, one row a study.
-      views: `Index`, `view`, `uri`, `sha256`, `frame`, `height` and `width`, one row an image.
+      views: `Index`, `view`, `uri`, `sha256`, `frame`, `height`, `width` and `as_is`, one row an image.
       clinical: each study's values of `clinical.MODEL_VARIABLES`, by Index; empty without clinical data.
     """
     import pandas as pd
@@ -150,6 +154,7 @@ def plan_studies(
             None if pd.isna(row.frame) else int(row.frame),
             int(row.height),
             int(row.width),
+            bool(row.as_is),
         )
         for row in views.itertuples(index=False)
     }
@@ -190,24 +195,26 @@ def read_studies(plan: StudiesPlan, names: Mapping[str, str] = MappingProxyType(
 
 
 def _record(study: PlannedStudy, name: str, split: str, contents: Sequence[bytes]) -> StudyRecord:
-    pairs = list(zip(study.views, contents, strict=True))
-    cleaned = [clean(content, view.frame).content if content else b"" for view, content in pairs]
-    # Most images hold nothing to remove, and hashing is a third of this step's work.
-    digests = [
-        view.sha256 if stored == content else hashlib.sha256(stored).hexdigest()
-        for (view, content), stored in zip(pairs, cleaned, strict=True)
-    ]
+    stored = [_stored(view, content) for view, content in zip(study.views, contents, strict=True)]
     return StudyRecord(
         index=name,
         split=split,
         labels=np.array(study.labels, np.uint8),
-        views=tuple(cleaned),
-        sha256=tuple(digests),
+        views=tuple(content for content, _ in stored),
+        sha256=tuple(digest for _, digest in stored),
         # The original's hash would lead whoever has the originals from a pseudonym to its patient.
         original_sha256=tuple(view.sha256 if name == study.index else "" for view in study.views),
         sizes=tuple((view.height, view.width) for view in study.views),
         clinical=study.clinical,
     )
+
+
+def _stored(view: PlannedView, content: bytes) -> tuple[bytes, str]:
+    """What a record holds of an image, and its SHA-256; nothing of an absent one."""
+    if view.as_is or not content:
+        return content, view.sha256
+    cleaned = clean(content, view.frame).content
+    return cleaned, hashlib.sha256(cleaned).hexdigest()
 
 
 def _chunks(split: str, studies: Sequence[PlannedStudy]) -> Iterator[StudiesPlan]:
