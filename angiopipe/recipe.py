@@ -115,6 +115,8 @@ class SpatialAttention(Fields):
 
     Attributes:
       weights: ResNet50's start: None (random), "imagenet", or the path of a weights file.
+      last_block: the last of ResNet50's blocks that is used, from "conv2_block1" to "conv5_block3" (all
+        of them); an earlier one makes a smaller network that sees finer structures.
       features: channels after the 1 x 1 convolution.
       lstm: units of the LSTM over the eight views.
       dense: units of the layer before the logits.
@@ -122,6 +124,9 @@ class SpatialAttention(Fields):
 
     architecture: Literal["spatial_attention"] = "spatial_attention"
     weights: str | None = None
+    last_block: str = Field(
+        default="conv5_block3", pattern=r"^conv(2_block[1-3]|3_block[1-4]|4_block[1-6]|5_block[1-3])$"
+    )
     features: PositiveInt = 256
     lstm: PositiveInt = 64
     dense: PositiveInt = 128

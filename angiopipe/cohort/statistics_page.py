@@ -75,18 +75,18 @@ def contact_sheet(views: pd.DataFrame, count: int, seed: int) -> list[SheetRow]:
     drawn = np.random.default_rng(seed).choice(len(indices), min(count, len(indices)), replace=False)
     chosen = [indices[position] for position in sorted(drawn)]
     wanted = views[views[INDEX].isin(chosen)]
-    frames = wanted["frame"] if "frame" in wanted else [None] * len(wanted)
+    given = wanted["frame"] if "frame" in wanted else pd.Series(pd.NA, wanted.index)
+    frames = [None if pd.isna(frame) else int(frame) for frame in given]
     with ThreadPoolExecutor(SHEET_READERS) as readers:
         thumbnails = readers.map(_shown, wanted["uri"], frames)
         shown = dict(zip(zip(wanted[INDEX], wanted["view"], strict=True), thumbnails, strict=True))
     return [SheetRow(index, [shown.get((index, view)) for view in VIEW_NAMES]) for index in chosen]
 
 
-def _shown(uri: str, frame: float | int | None) -> str:
+def _shown(uri: str, frame: int | None) -> str:
     """The thumbnail of an image as it is ingested."""
-    wanted = None if frame is None or np.isnan(frame) else int(frame)
     try:
-        return thumbnail(decode(clean(storage.read_bytes(uri), wanted).content), THUMBNAIL_PIXELS)
+        return thumbnail(decode(clean(storage.read_bytes(uri), frame).content), THUMBNAIL_PIXELS)
     except ValueError as error:
         raise ValueError(f"{uri}: {error}") from None
 

@@ -33,7 +33,11 @@ def build(model: SpatialAttention, shape: tuple[int, int, int, int]) -> keras.Mo
         raise ValueError(f"model spatial_attention: views must have 3 channels (RGB), got {shape[3]}")
     study = inputs.study_inputs(shape)
     x = keras.ops.reshape(inputs.present_only(study["views"], study["present"]), (-1, *shape[1:]))
-    x = _resnet50(model.weights, shape[1:])(keras.applications.resnet50.preprocess_input(x))
+    resnet50 = _resnet50(model.weights, shape[1:])
+    features = keras.Model(
+        resnet50.inputs, resnet50.get_layer(f"{model.last_block}_out").output, name="resnet50"
+    )
+    x = features(keras.applications.resnet50.preprocess_input(x))
     x = keras.layers.Conv2D(model.features, 1, activation="relu", name="reduce")(x)
     attention = keras.layers.Conv2D(1, 1, activation="sigmoid", name="attention")(x)
     x = keras.layers.MaxPooling2D()(keras.layers.Multiply()([x, attention]))

@@ -19,7 +19,7 @@ from angiopipe.study import ANEURYSM, LABELS, LOCATIONS, VIEW_NAMES
 
 REDUCED = {
     "kium_vgg16": ["preprocessing.size=32", "model.widths=[4,4,8,8,8]", "model.dense=[16,16,8]"],
-    "coding_vessels": ["preprocessing.size=64", "training.batch_size=8"],
+    "coding_vessels": ["preprocessing.size=64", "training.batch_size=8", "model.last_block=conv3_block1"],
     "octoview": ["preprocessing.size=64", 'model.clinical=["age","sex"]'],
 }
 CLINICAL = {"octoview": ["age", "sex"]}

@@ -45,6 +45,17 @@ def test_an_inventory_lists_every_image(cohort, tmp_path):
     assert first["bytes"] == Path(first["uri"]).stat().st_size
     assert first["sha256"] == storage.file_sha256(Path(first["uri"]))
     assert (first["format"], first["mode"], first["height"]) == ("JPEG", "L", 96)
+    assert views["as_is"].all()
+
+
+def test_an_image_that_holds_more_than_pixels_is_not_taken_as_it_is(own_cohort, tmp_path):
+    plain, spoken, filled = images(own_cohort)[:3]
+    spoken.write_bytes(plain.read_bytes()[:2] + b"\xff\xfe\0\x06Anna" + spoken.read_bytes()[2:])
+    filled.write_bytes(filled.read_bytes()[:2] + b"\xff" + filled.read_bytes()[2:])
+    views = views_of(run(own_cohort, tmp_path)).set_index("uri")
+    assert not views.loc[[str(spoken), str(filled)], "as_is"].any()
+    assert views.loc[[str(spoken), str(filled)], "removed"].tolist() == ["comment", ""]
+    assert views["as_is"].sum() == 8 * 48 - 2
 
 
 def test_every_study_has_one_split(cohort, tmp_path):

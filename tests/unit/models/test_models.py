@@ -56,6 +56,21 @@ def test_parameter_counts_at_full_size(name, parameters):
     assert _build(name).count_params() == parameters
 
 
+def test_resnet50_ends_at_the_block_that_is_asked_for():
+    tiny = TINY["coding_vessels"]
+    whole, cut = (
+        _build("coding_vessels", *tiny),
+        _build("coding_vessels", *tiny, "model.last_block=conv3_block2"),
+    )
+    layers = [layer.name for layer in cut.get_layer("resnet50").layers[1:]]  # Inputs are numbered on.
+    assert layers == [layer.name for layer in whole.get_layer("resnet50").layers[1 : 1 + len(layers)]]
+    assert layers[-1] == "conv3_block2_out"
+    # A stride of 8 in place of 32, halved by max-pooling: 64 pixels leave 4 x 4 positions.
+    assert cut(_studies((8, 64, 64, 3))).shape == (3, 22)
+    with pytest.raises(ValueError, match=r"model.*last_block.*conv3_block9"):
+        load_recipe("coding_vessels", ["model.last_block=conv3_block9"])
+
+
 @pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
 @pytest.mark.parametrize(("name", "outputs"), [("kium_vgg16", 1), ("coding_vessels", 22), ("octoview", 22)])
 def test_logits_are_float32_whatever_the_precision(name, outputs, policy):

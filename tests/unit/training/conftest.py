@@ -26,7 +26,13 @@ WriteExamples = Callable[..., ExamplesManifest]
 TINY = {
     "octoview": ("preprocessing.size=32", "model.widths=[8,16]", "model.dilations=[1]", "model.weights=null"),
     "kium_vgg16": ("preprocessing.size=32", "model.widths=[4,4,4,4,4]", "model.dense=[8]"),
-    "coding_vessels": ("preprocessing.size=64", "model.features=8", "model.lstm=4", "model.dense=8"),
+    "coding_vessels": (
+        "preprocessing.size=64",
+        "model.last_block=conv2_block2",
+        "model.features=8",
+        "model.lstm=4",
+        "model.dense=8",
+    ),
 }
 """Overrides that make each recipe small enough for a test."""
 
