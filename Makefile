@@ -12,6 +12,7 @@ DATA ?= data
 RECIPE ?= octoview
 OVERRIDES ?=
 SETS ?= base train tfio
+KUBERNETES := tests/kubernetes/bin
 FLINK_JAR := infra/flink/target/beam-flink.jar
 
 DEMO := $(DATA)/demo
@@ -24,7 +25,7 @@ DEMO_OVERRIDES ?= preprocessing.size=128 training.epochs=8 training.learning_rat
 unexport PYTHONDONTWRITEBYTECODE
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: help setup demo demo-cohort run check format test test-serving test-chromium test-servers test-tfio test-flink images test-docker lock clean
+.PHONY: help setup demo demo-cohort run check format test test-serving test-chromium test-servers test-tfio test-flink test-kubernetes images test-docker lock clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -64,7 +65,7 @@ format: $(READY) ## format the code
 	@$(BIN)/ruff format .
 
 test: $(READY) ## all tests that need no Docker, JVM, browser or GPU
-	@$(BIN)/pytest -n 2 --dist loadfile -m "not docker and not chromium and not jvm and not serving and not servers"
+	@$(BIN)/pytest -n 2 --dist loadfile -m "not docker and not chromium and not jvm and not serving and not servers and not kubernetes"
 
 test-serving: $(READY) ## the registered model in a fresh environment (2 GB, from the network) and behind a real server
 	@$(BIN)/pytest -m serving
@@ -92,6 +93,15 @@ test-flink: $(READY) ## the data graphs on a real Flink cluster: needs Java 17, 
 $(FLINK_JAR): infra/flink/pom.xml
 	@echo "fetching Flink and Beam's job server with Maven"
 	@mvn --quiet --batch-mode --file $< package
+	@touch $@
+
+test-kubernetes: $(READY) ## infra/ and the launcher on a real control plane with Kubeflow Trainer; Go 1.26 builds it once, 15 minutes
+	@if command -v go >/dev/null; then $(MAKE) --no-print-directory $(KUBERNETES)/trainer; fi
+	@$(BIN)/pytest -m kubernetes tests/kubernetes
+
+$(KUBERNETES)/trainer: $(wildcard tests/kubernetes/*/go.mod) tests/kubernetes/build
+	@echo "building Kubernetes' control plane and Kubeflow Trainer with Go"
+	@tests/kubernetes/build $(KUBERNETES)
 	@touch $@
 
 images: ## build the container images and print their sizes: [SETS="base train tfio train-gpu mlflow" PYTHON_IMAGE= BUILD_ARGS=]

@@ -34,7 +34,7 @@ PSEUDONYM_KEY = "ANGIOPIPE_PSEUDONYM_KEY"
 """The environment variable that holds the key; a parameter would show it to everyone who sees the run."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class PlannedView:
     """One image to be ingested, as the inventory saw it; `uri` is empty where the view is absent.
 
@@ -49,7 +49,7 @@ class PlannedView:
     as_is: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class PlannedStudy:
     """One study to be ingested; `labels`, `views` and `clinical` as in `records.schema.StudyRecord`."""
 

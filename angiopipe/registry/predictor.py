@@ -88,7 +88,8 @@ class Predictor(mlflow.pyfunc.PythonModel):
         self.told = clinical_of(manifest.recipe)
         views = tf.zeros((1, *self.preprocessing.shape), tf.uint8)
         present = tf.ones((1, len(VIEW_NAMES)), tf.uint8)
-        self.forward({"views": views, "present": present, "clinical": tf.zeros((1, ENCODED))})
+        warmed_up = self.forward({"views": views, "present": present, "clinical": tf.zeros((1, ENCODED))})
+        self.outputs = warmed_up.shape[1]
 
     def predict(
         self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None
@@ -170,8 +171,10 @@ class Predictor(mlflow.pyfunc.PythonModel):
 
     def _scored(self, studies: Studies) -> tuple[np.ndarray, np.ndarray]:
         """Logits, and sizes in mm; the maps are asked for only where a spacing is known."""
-        logits, sizes_mm = [], np.full(len(studies.views), np.nan)
-        for start in range(0, max(1, len(studies.views)), self.at_once):
+        # Not every processor's convolutions take a batch of no studies.
+        logits = [np.zeros((0, self.outputs), np.float32)]
+        sizes_mm = np.full(len(studies.views), np.nan)
+        for start in range(0, len(studies.views), self.at_once):
             part = slice(start, start + self.at_once)
             inputs = {
                 "views": studies.views[part],
