@@ -130,13 +130,15 @@ class ControlPlane:
             "--authorization-mode=RBAC", "--service-account-issuer=https://kubernetes.default.svc",
             f"--service-account-signing-key-file={key}", f"--service-account-key-file={key}",
             "--service-cluster-ip-range=10.96.0.0/16", "--endpoint-reconciler-type=none",
+            "--allow-privileged=true",
         )  # fmt: skip
         self._wait(f"{self.url}/readyz")
         self._run(
             "kube-controller-manager", f"--kubeconfig={self._folder / 'kubeconfig'}", "--leader-elect=false",
             f"--service-account-private-key-file={key}", f"--root-ca-file={certificate}",
             "--bind-address=127.0.0.1", f"--secure-port={self._ports['manager']}",
-            "--use-service-account-credentials=true",
+            "--use-service-account-credentials=true", f"--tls-cert-file={certificate}",
+            f"--tls-private-key-file={key}",
         )  # fmt: skip
         self._wait(f"https://127.0.0.1:{self._ports['manager']}/healthz")
 
