@@ -114,6 +114,17 @@ class ControlPlane:
             "--type=merge", "-p", json.dumps({"status": status}),
         )  # fmt: skip
 
+    def evict(self, pod: Object) -> None:
+        """Asks for a pod's eviction, as draining its node does."""
+        name, namespace = pod["metadata"]["name"], pod["metadata"]["namespace"]
+        eviction = {
+            "apiVersion": "policy/v1",
+            "kind": "Eviction",
+            "metadata": {"name": name, "namespace": namespace},
+        }
+        path = f"/api/v1/namespaces/{namespace}/pods/{name}/eviction"
+        self.kubectl("create", "--raw", path, "-f", "-", given=json.dumps(eviction))
+
     def _start_kubernetes(self) -> None:
         etcd, peer = (f"http://127.0.0.1:{self._ports[name]}" for name in ("etcd", "peer"))
         certificate, key = str(self._folder / "tls.crt"), str(self._folder / "tls.key")

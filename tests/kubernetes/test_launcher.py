@@ -129,13 +129,59 @@ def test_a_worker_that_fails_is_named_and_its_job_deleted(start, cluster):
     assert launched.trainjobs() == []
 
 
-def test_gpus_beyond_the_quota_are_told(start):
-    launched = start("greedy", gpus=16, pending_seconds=8)
+HINDERED = {
+    "quota": ({"gpus": 16}, "exceeded quota: angiopipe-gpus", "raise it, or ask for less"),
+    "account": (
+        {"service_account": "nobody"},
+        'serviceaccount "nobody" not found',
+        "correct service_account",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", HINDERED)
+def test_what_keeps_pods_from_being_made_is_told(start, name):
+    changes, found, remedy = HINDERED[name]
+    launched = start(f"without-{name}", pending_seconds=8, **changes)
     error = launched.ended()
     assert isinstance(error, TimeoutError)
-    assert "exceeded quota: angiopipe-gpus" in str(error)
-    assert "raise it, or ask for less" in str(error)
+    assert found in str(error)
+    assert remedy in str(error)
     assert launched.trainjobs() == []
+
+
+def test_a_job_beyond_its_deadline_is_ended_by_the_cluster_and_told(start, cluster):
+    launched = start("late", deadline_seconds=6)
+    for pod in launched.pods(2):
+        cluster.set_status(pod, "node", running(), "Running")
+    error = launched.ended()
+    assert isinstance(error, TimeoutError)
+    assert "expected it to end within 6 s, found it still at work" in str(error)
+    assert launched.trainjobs() == []
+
+
+def test_an_evicted_worker_is_told_from_one_that_failed(start, cluster):
+    launched = start("evicted")
+    evicted, other = launched.pods(2)
+    for pod in (evicted, other):
+        cluster.set_status(pod, "node", running(), "Running")
+    time.sleep(2)
+    cluster.evict(evicted)
+    error = launched.ended()
+    assert isinstance(error, WorkerFailed)
+    assert "EvictionByEvictionAPI" in str(error)
+    assert launched.trainjobs() == []
+
+
+def test_a_suspended_job_is_told_to_wait_for_a_queue(start, cluster):
+    launched = start("queued", pending_seconds=10)
+    launched.pods(2)
+    patch = '{"spec": {"suspend": true}}'
+    name = launched.job.name
+    cluster.kubectl("patch", "trainjob", name, "-n", NAMESPACE, "--type=merge", "-p", patch)
+    error = launched.ended()
+    assert isinstance(error, TimeoutError)
+    assert "a queue (Kueue) has to admit it" in str(error)
 
 
 def test_a_step_that_is_retried_follows_the_job_of_its_first_try(start, cluster):
