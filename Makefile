@@ -11,7 +11,7 @@ TFIO_READY := $(TFIO_VENV)/.ready
 DATA ?= data
 RECIPE ?= octoview
 OVERRIDES ?=
-SETS ?= base train tfio
+SETS ?= base train tfio flink
 KUBERNETES := tests/kubernetes/bin
 FLINK_JAR := infra/flink/target/beam-flink.jar
 
@@ -104,11 +104,11 @@ $(KUBERNETES)/trainer: $(wildcard tests/kubernetes/*/go.mod) tests/kubernetes/bu
 	@tests/kubernetes/build $(KUBERNETES)
 	@touch $@
 
-images: ## build the container images and print their sizes: [SETS="base train tfio train-gpu mlflow" PYTHON_IMAGE= BUILD_ARGS=]
+images: ## build the container images and print their sizes: [SETS="base train tfio flink train-gpu mlflow" PYTHON_IMAGE= BUILD_ARGS=]
 	@docker/build $(SETS)
 
-test-docker: $(READY) images ## the training pipeline in the images, compared with processes; needs a Docker engine
-	@$(BIN)/pytest -m docker tests/integration/test_images.py
+test-docker: $(READY) images ## the training pipeline and Flink's pods in the images, compared with processes; needs a Docker engine
+	@$(BIN)/pytest -m docker tests/integration/test_images.py tests/integration/test_flink_images.py
 
 RESOLVE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header --no-annotate
