@@ -59,7 +59,7 @@ class ImageFacts:
       width: columns.
       removed: what de-identification takes out of it, names only, comma-separated.
       as_is: whether it takes nothing out, and the file's bytes are what a record holds.
-      histogram: (HISTOGRAM_BINS,) int64, pixels per range of grey levels of every eighth row of
+      histogram: (HISTOGRAM_BINS,) int32, pixels per range of grey levels of every eighth row of
         the decoded view.
     """
 
@@ -180,7 +180,7 @@ def _histogram(view: np.ndarray) -> np.ndarray:
     """Counts a view's grey levels; refuses one that shows nothing."""
     # Every eighth row tells the same of an angiogram in an eighth of the time, and copies as a whole.
     sample = np.ascontiguousarray(view[::8])
-    histogram = cv2.calcHist([sample], [0], None, [HISTOGRAM_BINS], [0, 256]).ravel().astype(np.int64)
+    histogram = cv2.calcHist([sample], [0], None, [HISTOGRAM_BINS], [0, 256]).ravel().astype(np.int32)
     if np.count_nonzero(histogram) == 1 and view.min() == view.max():
         found = f"every pixel at grey level {view.min()}"
         raise ImageFault("an angiogram", found, "export the exposure again")

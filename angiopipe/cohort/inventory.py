@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain, repeat
 
 import cv2
+import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
@@ -28,11 +29,14 @@ PLACE_COLUMNS = (INDEX, "view", "uri", "frame", "line")
 TASKS_IN_FLIGHT = 64
 """Tasks handed to the readers ahead of what was taken back; bounds what waits, whatever the cohort's size."""
 
+ROWS_A_TABLE = 4096
+"""Rows that are held as Python objects before they become a table, a third of their size."""
+
 FILES_A_TASK = 16
 """Images a reader takes at once; handing over each by itself would cost the readers Python's lock."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ImageFile:
     """One image that a study should have.
 
@@ -110,6 +114,7 @@ def take_inventory(files: Sequence[ImageFile], allow_missing: int = 0) -> tuple[
       The rows of the images that can be used (Index, view, uri, frame, line and the fields of
       `ImageFacts`), and the faults of the others.
     """
+    tables: list[pd.DataFrame] = []
     rows: list[dict[str, object]] = []
     faults = _missing_views(files, allow_missing)
     cv2.setNumThreads(1)  # The readers are the parallelism.
@@ -118,8 +123,20 @@ def take_inventory(files: Sequence[ImageFile], allow_missing: int = 0) -> tuple[
             faults.append(_fault(file, found))
         else:
             rows.append({**_place(file), **vars(found)})
-    views = pd.DataFrame(rows, columns=[*PLACE_COLUMNS, *ImageFacts.__dataclass_fields__])
+        if len(rows) == ROWS_A_TABLE:
+            tables.append(_table(rows))
+            rows = []
+    if rows or not tables:  # An empty table's columns have no types, and would take them from the others.
+        tables.append(_table(rows))
+    views = pd.concat(tables, ignore_index=True)
     return views, [*faults, *_same_bytes(views)]
+
+
+def _table(rows: Sequence[Mapping[str, object]]) -> pd.DataFrame:
+    table = pd.DataFrame(rows, columns=[*PLACE_COLUMNS, *ImageFacts.__dataclass_fields__])
+    if rows:  # One array for all, since small ones between the rows would keep their memory in use.
+        table["histogram"] = list(np.stack(table["histogram"].to_list()))
+    return table.astype({"frame": "Int64"})
 
 
 def _examined(files: Sequence[ImageFile]) -> Iterator[tuple[ImageFile, ImageFacts | ImageFault]]:
@@ -182,7 +199,7 @@ def _missing_views(files: Sequence[ImageFile], allow_missing: int) -> list[Fault
 def _same_bytes(views: pd.DataFrame) -> Iterator[Fault]:
     """Images that are there twice, within a study or in two: one of the two is the wrong one."""
     keys = ["sha256", "frame"]
-    twice = views[views.duplicated(keys, keep=False)].astype({"frame": "Int64"})
+    twice = views[views.duplicated(keys, keep=False)]
     for _, group in twice.groupby(keys, dropna=False):
         names = [f"study {row.Index} view {row.view}" for row in group.itertuples(index=False)]
         for position, row in enumerate(group.itertuples(index=False)):

@@ -30,6 +30,9 @@ STUDIES_PER_SHARD = 32
 
 RECORD_FORMAT = "studies-2"
 
+VIEW_COLUMNS = (INDEX, "view", "uri", "sha256", "frame", "height", "width", "removed", "as_is")
+"""Of the inventory's table of views."""
+
 PSEUDONYM_KEY = "ANGIOPIPE_PSEUDONYM_KEY"
 """The environment variable that holds the key; a parameter would show it to everyone who sees the run."""
 
@@ -97,7 +100,9 @@ def ingest(
     from angiopipe.cohort.leaks import refuse_leaks
 
     source = InventoryManifest.read(inventory)
-    labels, views = _read_parquet(source.labels_uri), _read_parquet(source.views_uri)
+    labels, views = _read_parquet(source.labels_uri), _read_parquet(source.views_uri, VIEW_COLUMNS)
+    removed = (names.split(",") if names else [] for names in views["removed"])
+    report = removal_report(zip(views[INDEX], removed, strict=True)).to_csv(index=False)
     known = model_values(_read_parquet(source.clinical_uri)) if source.clinical else {}
     refuse_leaks(labels, views)
     names = _record_names(labels[INDEX], pseudonymise)
@@ -116,8 +121,6 @@ def ingest(
             clinical=source.clinical,
         ),
     )
-    removed = views["removed"].map(lambda names: names.split(",") if names else [])
-    report = removal_report(zip(views[INDEX], removed, strict=True)).to_csv(index=False)
     storage.write_text(storage.join(run_folder(data_root, run_id), "deidentification.csv"), report)
     manifest.write(out)
     record_figures(
@@ -126,16 +129,16 @@ def ingest(
     return manifest
 
 
-def _read_parquet(uri: str) -> pd.DataFrame:
+def _read_parquet(uri: str, columns: Sequence[str] | None = None) -> pd.DataFrame:
     # Beam's workers import this module too, and have no use for tables.
     import pandas as pd
 
-    return pd.read_parquet(io.BytesIO(storage.read_bytes(uri)))
+    return pd.read_parquet(io.BytesIO(storage.read_bytes(uri)), columns=columns)
 
 
 def plan_studies(
     labels: pd.DataFrame, views: pd.DataFrame, clinical: Mapping[str, tuple[int, ...]] = MappingProxyType({})
-) -> list[StudiesPlan]:
+) -> Iterator[StudiesPlan]:
     """Decides which study goes where: the same plan for the same content.
 
     Studies are ordered by the hash of their Index, so that every shard is a fair mixture.
@@ -145,9 +148,34 @@ def plan_studies(
       views: `Index`, `view`, `uri`, `sha256`, `frame`, `height`, `width` and `as_is`, one row an image.
       clinical: each study's values of `clinical.MODEL_VARIABLES`, by Index; empty without clinical data.
     """
+    positions = views.groupby(INDEX, sort=False).indices
+    for split in SPLITS:
+        studies = labels[labels["split"] == split]
+        studies = studies.iloc[
+            np.argsort([hashlib.sha256(index.encode()).hexdigest() for index in studies[INDEX]])
+        ]
+        starts = range(0, len(studies), STUDIES_PER_SHARD)
+        for number, start in enumerate(starts):
+            part = studies.iloc[start : start + STUDIES_PER_SHARD]
+            rows = [positions[index] for index in part[INDEX] if index in positions]
+            images = _planned_views(views.take(np.concatenate(rows))) if rows else {}
+            planned = tuple(
+                PlannedStudy(
+                    index,
+                    tuple(map(int, flags)),
+                    tuple(images.get((index, view), PlannedView()) for view in VIEW_NAMES),
+                    clinical.get(index, ()),
+                )
+                for index, *flags in part[[INDEX, *LABELS]].itertuples(index=False)
+            )
+            yield StudiesPlan(shard_name(split, number, len(starts)), split, planned)
+
+
+def _planned_views(views: pd.DataFrame) -> dict[tuple[str, str], PlannedView]:
+    """By Index and view."""
     import pandas as pd
 
-    images = {
+    return {
         (row.Index, row.view): PlannedView(
             row.uri,
             row.sha256,
@@ -158,14 +186,6 @@ def plan_studies(
         )
         for row in views.itertuples(index=False)
     }
-    by_split: dict[str, list[PlannedStudy]] = {split: [] for split in SPLITS}
-    for index, split, *flags in labels[[INDEX, "split", *LABELS]].itertuples(index=False):
-        planned = tuple(images.get((index, view), PlannedView()) for view in VIEW_NAMES)
-        known = clinical.get(index, ())
-        by_split[split].append(PlannedStudy(index, tuple(map(int, flags)), planned, known))
-    for studies in by_split.values():
-        studies.sort(key=lambda study: hashlib.sha256(study.index.encode()).digest())
-    return [plan for split, studies in by_split.items() for plan in _chunks(split, studies)]
 
 
 def read_studies(plan: StudiesPlan, names: Mapping[str, str] = MappingProxyType({})) -> Iterator[bytes]:
@@ -215,13 +235,6 @@ def _stored(view: PlannedView, content: bytes) -> tuple[bytes, str]:
         return content, view.sha256
     cleaned = clean(content, view.frame).content
     return cleaned, hashlib.sha256(cleaned).hexdigest()
-
-
-def _chunks(split: str, studies: Sequence[PlannedStudy]) -> Iterator[StudiesPlan]:
-    starts = range(0, len(studies), STUDIES_PER_SHARD)
-    for position, start in enumerate(starts):
-        chunk = tuple(studies[start : start + STUDIES_PER_SHARD])
-        yield StudiesPlan(shard_name(split, position, len(starts)), split, chunk)
 
 
 def _record_names(indices: pd.Series, pseudonymise: bool) -> dict[str, str]:

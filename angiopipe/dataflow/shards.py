@@ -7,6 +7,7 @@ on any runner, and a rerun makes only what an interrupted run left undone.
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import logging
 import sys
@@ -81,7 +82,7 @@ def make_once(kind: type[M], location: str, make: Callable[[], M]) -> M:
 
 
 def make_shards(
-    plans: Sequence[P],
+    plans: Iterable[P],
     records: Records[P],
     location: str,
     beam_args: Sequence[str],
@@ -90,7 +91,7 @@ def make_shards(
     """Makes every planned shard under `location` that is not there yet.
 
     Args:
-      plans: the shards, each with its own name.
+      plans: the shards, each with its own name; taken one by one, and none is kept.
       records: gives a plan's records in order; a top-level function or a partial of one, since it
         travels to the workers.
       location: URI of the folder.
@@ -104,26 +105,34 @@ def make_shards(
     Raises:
       FaultyStudies: some studies could not be written; every one is named.
     """
-    undone = [plan for plan in plans if not _is_made(plan.name, location)]
-    if len(undone) < len(plans):
-        log.info(
-            "%d of %d shards were made by an earlier run and are kept", len(plans) - len(undone), len(plans)
-        )
-    if undone:
-        # Beam keeps several copies of its elements, so names travel and the workers read the plans.
-        kind = TypeAdapter(type(undone[0]))
-        for plan in undone:
-            storage.write_bytes(_plan_uri(plan.name, location), kind.dump_json(plan))
-        with _progress(plans, location):
-            make = partial(_make_shard, kind=type(undone[0]), records=records, location=location)
-            _run_graph(
-                [plan.name for plan in undone], make, beam_args, threads or min(usable_cores(), MOST_THREADS)
-            )
-    storage.sweep(location)
-    receipts = tuple(_receipts([plan.name for plan in plans], location))
+    names: list[str] = []
+    undone: list[str] = []
+    kind: type[P] | None = None
     for plan in plans:
-        storage.remove(_plan_uri(plan.name, location))
+        names.append(plan.name)
+        if not _is_made(plan.name, location):
+            kind = type(plan)
+            # Beam keeps several copies of its elements, so names travel and the workers read the plans.
+            storage.write_bytes(_plan_uri(plan.name, location), _adapter(kind).dump_json(plan))
+            undone.append(plan.name)
+    if len(undone) < len(names):
+        log.info(
+            "%d of %d shards were made by an earlier run and are kept", len(names) - len(undone), len(names)
+        )
+    if kind:
+        with _progress(len(names), location):
+            make = partial(_make_shard, kind=kind, records=records, location=location)
+            _run_graph(undone, make, beam_args, threads or min(usable_cores(), MOST_THREADS))
+    storage.sweep(location)
+    receipts = tuple(_receipts(names, location))
+    for name in names:
+        storage.remove(_plan_uri(name, location))
     return receipts
+
+
+@functools.cache
+def _adapter(kind: type[P]) -> TypeAdapter[P]:
+    return TypeAdapter(kind)
 
 
 def _run_graph(
@@ -156,7 +165,7 @@ def _run_graph(
 
 
 @contextlib.contextmanager
-def _progress(plans: Sequence[Plan], location: str) -> Iterator[None]:
+def _progress(shards: int, location: str) -> Iterator[None]:
     """Counts receipts while the graph runs, whatever runs it; on a terminal only."""
     if not sys.stderr.isatty():
         yield
@@ -164,7 +173,7 @@ def _progress(plans: Sequence[Plan], location: str) -> Iterator[None]:
     ended = threading.Event()
 
     def watch() -> None:
-        with tqdm(total=len(plans), unit=" shards", desc=location.rsplit("/", 2)[-2], leave=False) as bar:
+        with tqdm(total=shards, unit=" shards", desc=location.rsplit("/", 2)[-2], leave=False) as bar:
             while not ended.wait(WATCH_SECONDS):
                 bar.update(sum(uri.endswith(".json") for uri in storage.list_files(location)) - bar.n)
 
@@ -196,7 +205,7 @@ def _make_shard(name: str, kind: type[P], records: Records[P], location: str) ->
     """Writes one shard and then its receipt, or a note of its faults; returns what to count."""
     if _is_made(name, location):  # An engine that restarts a job plans its finished shards again.
         return {}
-    plan = TypeAdapter(kind).validate_json(storage.read_bytes(_plan_uri(name, location)))
+    plan: P = _adapter(kind).validate_json(storage.read_bytes(_plan_uri(name, location)))
     try:
         with storage.new_file(storage.join(location, plan.name)) as path, path.open("wb") as file:
             counted = _Counted(file)
