@@ -148,17 +148,23 @@ def plan_studies(
       views: `Index`, `view`, `uri`, `sha256`, `frame`, `height`, `width` and `as_is`, one row an image.
       clinical: each study's values of `clinical.MODEL_VARIABLES`, by Index; empty without clinical data.
     """
-    positions = views.groupby(INDEX, sort=False).indices
+    import pandas as pd
+
+    hashes = labels[INDEX].map(lambda index: hashlib.sha256(index.encode()).hexdigest())
+    place = pd.Categorical(labels["split"], categories=SPLITS, ordered=True)
+    studies = labels.assign(place=place, hash=hashes).sort_values(["place", "hash"], ignore_index=True)
+    # In the studies' order, once, since rows picked from all over such a table take long.
+    ranks = views[INDEX].map(pd.Series(studies.index, index=studies[INDEX])).to_numpy()
+    order = np.argsort(ranks, kind="stable")
+    views, starts = views.iloc[order], np.searchsorted(ranks[order], np.arange(len(studies) + 1))
     for split in SPLITS:
-        studies = labels[labels["split"] == split]
-        studies = studies.iloc[
-            np.argsort([hashlib.sha256(index.encode()).hexdigest() for index in studies[INDEX]])
+        positions = np.flatnonzero(studies["split"] == split)
+        chunks = [
+            positions[at : at + STUDIES_PER_SHARD] for at in range(0, len(positions), STUDIES_PER_SHARD)
         ]
-        starts = range(0, len(studies), STUDIES_PER_SHARD)
-        for number, start in enumerate(starts):
-            part = studies.iloc[start : start + STUDIES_PER_SHARD]
-            rows = [positions[index] for index in part[INDEX] if index in positions]
-            images = _planned_views(views.take(np.concatenate(rows))) if rows else {}
+        for number, chunk in enumerate(chunks):
+            first, last = chunk[0], chunk[-1] + 1
+            images = _planned_views(views.iloc[starts[first] : starts[last]])
             planned = tuple(
                 PlannedStudy(
                     index,
@@ -166,9 +172,9 @@ def plan_studies(
                     tuple(images.get((index, view), PlannedView()) for view in VIEW_NAMES),
                     clinical.get(index, ()),
                 )
-                for index, *flags in part[[INDEX, *LABELS]].itertuples(index=False)
+                for index, *flags in studies[[INDEX, *LABELS]].iloc[first:last].itertuples(index=False)
             )
-            yield StudiesPlan(shard_name(split, number, len(starts)), split, planned)
+            yield StudiesPlan(shard_name(split, number, len(chunks)), split, planned)
 
 
 def _planned_views(views: pd.DataFrame) -> dict[tuple[str, str], PlannedView]:

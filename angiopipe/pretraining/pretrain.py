@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from tqdm import tqdm
 
 from angiopipe import storage
+from angiopipe.environment import usable_cores
 from angiopipe.recipe import Octoview, OctoviewPreprocessing, load_recipe
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def pretrain(
     start: str = "",
     seed: int = 0,
     views: Path = Path("data/pretraining"),
-    processes: int = os.cpu_count() or 1,
+    processes: int = usable_cores(),
 ) -> Path:
     """Pretrains octoview on synthetic studies, told where every sac lies; writes its weights.
 

@@ -7,7 +7,6 @@ trained, and the reader of the registry installs nothing of ours.
 from __future__ import annotations
 
 import logging
-import os
 import posixpath
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -18,6 +17,7 @@ import pandas as pd
 
 from angiopipe import defaults
 from angiopipe.clinical import ENCODED
+from angiopipe.environment import usable_cores
 from angiopipe.registry.experimental import Known, read_known, sizes
 from angiopipe.registry.experimental import answers as experimental_answers
 from angiopipe.registry.request import (
@@ -84,7 +84,7 @@ class Predictor(mlflow.pyfunc.PythonModel):
         self.forward_with_maps = scorer(with_maps) if with_maps else None
         self.probabilities = models.probabilities
         self.at_once = BATCH_STUDIES if tf.config.list_physical_devices("GPU") else 1
-        self.readers = ThreadPoolExecutor(os.cpu_count())
+        self.readers = ThreadPoolExecutor(usable_cores())
         self.told = clinical_of(manifest.recipe)
         views = tf.zeros((1, *self.preprocessing.shape), tf.uint8)
         present = tf.ones((1, len(VIEW_NAMES)), tf.uint8)

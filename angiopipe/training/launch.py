@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
+from angiopipe.environment import usable_cores
 from angiopipe.training.cluster import loopback_addresses, tf_config
 
 LAUNCHED_VARIABLE = "ANGIOPIPE_LAUNCHED"
@@ -58,7 +59,7 @@ class _Worker:
         self.index, self.count = index, len(addresses)
         self.lines: deque[str] = deque(maxlen=_LAST_LINES)
         # Workers that each take all cores would only take turns.
-        threads = max(1, (os.cpu_count() or 1) // self.count)
+        threads = max(1, usable_cores() // self.count)
         environment = {
             "TF_CPP_MIN_LOG_LEVEL": "2",
             "TF_NUM_INTRAOP_THREADS": str(threads),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -19,6 +18,7 @@ from tqdm import tqdm
 
 from angiopipe.cohort.synthetic.layout import Plan, Truth, make_folders, write_study, write_tables
 from angiopipe.cohort.synthetic.settings import DIFFICULTIES, Difficulty, Settings
+from angiopipe.environment import usable_cores
 
 FIRST_TRAIN_INDEX = 1001
 FIRST_TEST_INDEX = 1_000_001
@@ -37,7 +37,7 @@ def synthesize(
     size: int = 720,
     seed: int = 0,
     difficulty: Difficulty = "realistic",
-    processes: int = os.cpu_count() or 1,
+    processes: int = usable_cores(),
     test_studies: int | None = None,
 ) -> Path:
     """Writes a synthetic cohort: pictures, labels, clinical variables, and the truth about every sac.

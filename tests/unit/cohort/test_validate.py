@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from angiopipe import storage
+from angiopipe.cohort import inventory
 from angiopipe.cohort.validate import validate
 from angiopipe.faults import FaultyStudies
 from angiopipe.study import INDEX
@@ -56,6 +57,13 @@ def test_an_image_that_holds_more_than_pixels_is_not_taken_as_it_is(own_cohort, 
     assert not views.loc[[str(spoken), str(filled)], "as_is"].any()
     assert views.loc[[str(spoken), str(filled)], "removed"].tolist() == ["comment", ""]
     assert views["as_is"].sum() == 8 * 48 - 2
+
+
+@pytest.mark.parametrize("rows", [7, 8 * 48])
+def test_a_table_made_in_parts_is_the_one_made_at_once(cohort, tmp_path, monkeypatch, rows):
+    whole = views_of(run(cohort, tmp_path))
+    monkeypatch.setattr(inventory, "ROWS_A_TABLE", rows)
+    pd.testing.assert_frame_equal(views_of(run(cohort, tmp_path)), whole)
 
 
 def test_every_study_has_one_split(cohort, tmp_path):

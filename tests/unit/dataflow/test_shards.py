@@ -49,7 +49,7 @@ def test_as_many_shards_are_made_at_once_as_there_are_threads(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.INFO):
-        made = make_shards(PLANS[:TOGETHER], met, str(tmp_path), BEAM_ARGS, threads=TOGETHER)
+        made = make_shards(iter(PLANS[:TOGETHER]), met, str(tmp_path), BEAM_ARGS, threads=TOGETHER)
     assert [(shard.name, shard.studies) for shard in made] == [(f"shard-{n}", 3) for n in range(TOGETHER)]
     bytes_made = sum((tmp_path / shard.name).stat().st_size for shard in made)
     assert f"made 3 shards, 9 studies, {bytes_made} bytes" in caplog.text
