@@ -22,6 +22,7 @@ from angiopipe.dataflow.ingest import ingest
 from angiopipe.dataflow.preprocess import preprocess
 from angiopipe.records.manifest import ExamplesManifest
 from components.face import BASE_IMAGE
+from tests.docker_engine import engine_with
 from tests.unit.infra.built import Object, containers, named, overlay, pods
 
 docker = pytest.importorskip("docker")
@@ -145,21 +146,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory, cohort) -> Path:
 
 @pytest.fixture(scope="module")
 def flink(folder: Path) -> Iterator[Pods]:
-    try:
-        engine = docker.from_env()
-        tags = {tag for image in engine.images.list() for tag in image.tags}
-    except docker.errors.DockerException as error:
-        pytest.skip(f"no Docker engine: {error}")
-    missing = [image for image in IMAGES if image not in tags]
-    if missing:
-        pytest.skip(f"not built: {', '.join(missing)}; run make images SETS='base flink'")
-    running = Pods(engine, folder)
-    try:
-        running.start()
-        yield running
-    finally:
-        running.stop()
-        engine.close()
+    with engine_with(IMAGES) as engine:
+        running = Pods(engine, folder)
+        try:
+            running.start()
+            yield running
+        finally:
+            running.stop()
 
 
 def test_the_graphs_on_flinks_pods_write_what_they_write_here(flink: Pods, folder: Path) -> None:

@@ -18,6 +18,7 @@ from kfp import local
 
 from components.face import BASE_IMAGE, TRAIN_IMAGE
 from pipelines.training import training
+from tests.docker_engine import engine_with
 
 docker = pytest.importorskip("docker")
 
@@ -31,17 +32,8 @@ pytestmark = [pytest.mark.docker, pytest.mark.slow]
 
 @pytest.fixture(scope="module")
 def engine() -> Iterator[docker.DockerClient]:
-    """A Docker engine that holds the images."""
-    try:
-        client = docker.from_env()
-        tags = {tag for image in client.images.list() for tag in image.tags}
-    except docker.errors.DockerException as error:
-        pytest.skip(f"no Docker engine: {error}")
-    missing = [image for image in IMAGES if image not in tags]
-    if missing:
-        pytest.skip(f"not built: {', '.join(missing)}; run make images")
-    yield client
-    client.close()
+    with engine_with(IMAGES) as client:
+        yield client
 
 
 def run_line(runner: local.SubprocessRunner | local.DockerRunner, root: Path, cohort) -> Path:
@@ -103,7 +95,7 @@ def test_each_image_does_its_own_steps(engine):
     assert "promote: version 1 is champion" in done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("name", IMAGES)
+@pytest.mark.parametrize("name", [*IMAGES, f"angiopipe/flink:{version('angiopipe')}"])
 def test_an_image_tells_its_version_and_commit_and_is_not_root(engine, name):
     config = engine.images.get(name).attrs["Config"]
     assert config["User"] == f"{IMAGE_USER}:{IMAGE_USER}"
