@@ -60,7 +60,7 @@ class ControlPlane:
 
     def start(self) -> None:
         self._make_certificate()
-        self._write("kubeconfig", yaml.safe_dump(self._kubeconfig()))
+        self._write("kubeconfig", yaml.safe_dump(self._kubeconfig(self._token)))
         self._start_kubernetes()
         for crds in sorted((BINARIES / "manifests" / "crds").iterdir()):
             self.kubectl("apply", "--server-side", "-f", str(crds))
@@ -97,13 +97,18 @@ class ControlPlane:
             given=yaml.safe_dump_all(objects),
         )
 
+    def kubeconfig_of(self, account: str, namespace: str) -> str:
+        """The path of a kubeconfig with a service account's rights."""
+        token = self.kubectl("create", "token", account, "-n", namespace).strip()
+        self._write(f"kubeconfig-{account}", yaml.safe_dump(self._kubeconfig(token)))
+        return str(self._folder / f"kubeconfig-{account}")
+
     def account(self, name: str, namespace: str) -> kubernetes.client.Configuration:
         """How a pod with this service account reaches the API."""
-        token = self.kubectl("create", "token", name, "-n", namespace).strip()
-        configuration = kubernetes.client.Configuration(
-            host=self.url, api_key={"authorization": token}, api_key_prefix={"authorization": "Bearer"}
+        configuration = kubernetes.client.Configuration()
+        kubernetes.config.load_kube_config(
+            self.kubeconfig_of(name, namespace), client_configuration=configuration
         )
-        configuration.ssl_ca_cert = str(self._folder / "tls.crt")
         return configuration
 
     def set_status(self, pod: Object, container: str, state: Object, phase: str) -> None:
@@ -244,14 +249,14 @@ class ControlPlane:
             capture_output=True,
         )  # fmt: skip
 
-    def _kubeconfig(self) -> Object:
+    def _kubeconfig(self, token: str) -> Object:
         cluster = {"server": self.url, "certificate-authority": str(self._folder / "tls.crt")}
         return {
             "apiVersion": "v1",
             "kind": "Config",
             "clusters": [{"name": "here", "cluster": cluster}],
-            "users": [{"name": "admin", "user": {"token": self._token}}],
-            "contexts": [{"name": "here", "context": {"cluster": "here", "user": "admin"}}],
+            "users": [{"name": "somebody", "user": {"token": token}}],
+            "contexts": [{"name": "here", "context": {"cluster": "here", "user": "somebody"}}],
             "current-context": "here",
         }
 
