@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from itertools import chain, repeat
 
 import cv2
-import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
@@ -133,10 +132,8 @@ def take_inventory(files: Sequence[ImageFile], allow_missing: int = 0) -> tuple[
 
 
 def _table(rows: Sequence[Mapping[str, object]]) -> pd.DataFrame:
-    table = pd.DataFrame(rows, columns=[*PLACE_COLUMNS, *ImageFacts.__dataclass_fields__])
-    if rows:  # One array for all, since small ones between the rows would keep their memory in use.
-        table["histogram"] = list(np.stack(table["histogram"].to_list()))
-    return table.astype({"frame": "Int64"})
+    columns = [*PLACE_COLUMNS, *ImageFacts.__dataclass_fields__]
+    return pd.DataFrame(rows, columns=columns).astype({"frame": "Int64"})
 
 
 def _examined(files: Sequence[ImageFile]) -> Iterator[tuple[ImageFile, ImageFacts | ImageFault]]:

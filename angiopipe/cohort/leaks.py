@@ -18,15 +18,15 @@ def refuse_leaks(labels: pd.DataFrame, views: pd.DataFrame) -> None:
     Raises:
       FaultyStudies: names every leak.
     """
+    twice = labels[labels.duplicated(INDEX, keep=False)]
     leaks = [
         f"study {index}: in {' and '.join(sorted(group['split'].unique()))}"
-        for index, group in labels[labels.duplicated(INDEX, keep=False)].groupby(INDEX)
+        for index, group in twice.groupby(INDEX)
     ]
-    twice = labels.loc[labels.duplicated(INDEX, keep=False), INDEX]
-    doubtful = views.loc[
-        views.duplicated("sha256", keep=False) | views[INDEX].isin(twice), [INDEX, "view", "sha256"]
-    ]
-    placed = doubtful.merge(labels[[INDEX, "split"]].drop_duplicates(), on=INDEX)
+    doubtful = views.duplicated("sha256", keep=False) | views[INDEX].isin(twice[INDEX])
+    placed = views.loc[doubtful, [INDEX, "view", "sha256"]].merge(
+        labels[[INDEX, "split"]].drop_duplicates(), on=INDEX
+    )
     for digest, group in placed[placed.duplicated("sha256", keep=False)].groupby("sha256"):
         if group["split"].nunique() > 1:
             where = ", ".join(

@@ -157,14 +157,11 @@ def plan_studies(
     ranks = views[INDEX].map(pd.Series(studies.index, index=studies[INDEX])).to_numpy()
     order = np.argsort(ranks, kind="stable")
     views, starts = views.iloc[order], np.searchsorted(ranks[order], np.arange(len(studies) + 1))
-    for split in SPLITS:
-        positions = np.flatnonzero(studies["split"] == split)
-        chunks = [
-            positions[at : at + STUDIES_PER_SHARD] for at in range(0, len(positions), STUDIES_PER_SHARD)
-        ]
-        for number, chunk in enumerate(chunks):
-            first, last = chunk[0], chunk[-1] + 1
-            images = _planned_views(views.iloc[starts[first] : starts[last]])
+    for split, members in studies.groupby("place", observed=True):
+        chunks = range(0, len(members), STUDIES_PER_SHARD)
+        for number, at in enumerate(chunks):
+            chunk = members.iloc[at : at + STUDIES_PER_SHARD]
+            images = _planned_views(views.iloc[starts[chunk.index[0]] : starts[chunk.index[-1] + 1]])
             planned = tuple(
                 PlannedStudy(
                     index,
@@ -172,7 +169,7 @@ def plan_studies(
                     tuple(images.get((index, view), PlannedView()) for view in VIEW_NAMES),
                     clinical.get(index, ()),
                 )
-                for index, *flags in studies[[INDEX, *LABELS]].iloc[first:last].itertuples(index=False)
+                for index, *flags in chunk[[INDEX, *LABELS]].itertuples(index=False)
             )
             yield StudiesPlan(shard_name(split, number, len(chunks)), split, planned)
 

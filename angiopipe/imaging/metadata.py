@@ -57,26 +57,20 @@ def strip_jpeg(content: bytes) -> tuple[bytes, tuple[str, ...]]:
     view = memoryview(content)
     kept: list[bytes | memoryview] = [view[:2]]
     removed: list[str] = []
-    as_it_was = True
     position, markers = 2, _markers(content)
     while position < len(content):
         start = _next(markers, position, len(content))
-        if start > position:
-            as_it_was = False
-            if content[position:start].strip(b"\xff"):
-                removed.append("bytes between segments")
+        if content[position:start].strip(b"\xff"):
+            removed.append("bytes between segments")
         if start == len(content):
             break
         marker = content[start + 1]
         if marker == _END:
             removed += ["trailing bytes"] if start + 2 < len(content) else []
-            if as_it_was and start + 2 == len(content):
-                return content, ()
-            return b"".join([*kept, b"\xff\xd9"]), _named_once(removed)
+            cut = b"".join([*kept, b"\xff\xd9"])
+            return content if cut == content else cut, _named_once(removed)
         end = start + 2 + int.from_bytes(content[start + 2 : start + 4], "big")
-        original = content[start:end]
-        segment, name = _jpeg_segment(marker, original)
-        as_it_was = as_it_was and segment == original
+        segment, name = _jpeg_segment(marker, content[start:end])
         position = _scan_end(content, markers, end) if marker == _SCAN else end
         kept += [segment, view[end:position]]
         removed += [name] if name else []
