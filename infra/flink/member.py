@@ -38,8 +38,8 @@ class Member:
         return "\n".join([f"{self.name}, last lines of {self.log}:", *(f"  {line}" for line in lines)])
 
 
-def start_member(name: str, command: Sequence[str], folder: Path) -> Member:
-    """Starts a process whose output goes to `<folder>/<name>.log`."""
+def start_member(name: str, command: Sequence[str], folder: Path, **environment: str) -> Member:
+    """Starts a process whose output goes to `<folder>/<name>.log`, with further variables in its environment."""
     log = folder / f"{name}.log"
     # Beam's worker pool starts its workers by the plain name `python`.
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
@@ -49,7 +49,7 @@ def start_member(name: str, command: Sequence[str], folder: Path) -> Member:
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=subprocess.STDOUT,
-            env={**os.environ, "PATH": path},
+            env={**os.environ, "PATH": path, **environment},
             start_new_session=True,
         )
     return Member(name, process, log)

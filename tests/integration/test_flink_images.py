@@ -6,7 +6,6 @@ the pods' network; a folder for the object store. As they share their ports, one
 
 from __future__ import annotations
 
-import os
 import shutil
 import time
 from collections.abc import Iterator
@@ -16,26 +15,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from angiopipe.cohort.validate import validate
 from angiopipe.dataflow.ingest import ingest
 from angiopipe.dataflow.preprocess import preprocess
 from angiopipe.records.manifest import ExamplesManifest
 from components.face import BASE_IMAGE
-from tests.docker_engine import engine_with
-from tests.unit.infra.built import Object, containers, named, overlay, pods
+from tests.docker_engine import engine_with, memory_bytes, share_with_images
+from tests.unit.infra.built import INFRA, Object, containers, named, overlay, pods
 
 docker = pytest.importorskip("docker")
 
 IMAGES = [BASE_IMAGE, f"angiopipe/flink:{version('angiopipe')}"]
-IMAGE_USER = 10001
 START_SECONDS = 120
 PORTS = {"JobManager": 8081, "worker pool": 50000, "TaskManager": 6122, "job server": 8099}
-BEAM_ARGS = (
-    "--runner=PortableRunner --job_endpoint=flink-jobserver.angiopipe:8099 --environment_type=EXTERNAL "
-    "--environment_config=localhost:50000 --parallelism=1"
-)
-UNITS = {"Mi": 1 << 20, "Gi": 1 << 30}
+SETTINGS = yaml.safe_load((INFRA / "overlays/kind/pipelines.yaml").read_text())
+BEAM_ARGS = " ".join(SETTINGS["beam_args"]).replace("--parallelism=2", "--parallelism=1")
 
 pytestmark = [pytest.mark.docker, pytest.mark.slow]
 
@@ -79,7 +75,6 @@ class Pods:
                 mounts[config] = {"bind": mount["mountPath"], "mode": "ro" if mount["readOnly"] else "rw"}
         confined = container["securityContext"]
         assert confined["allowPrivilegeEscalation"] is False
-        limit = container["resources"]["limits"]["memory"]
         arguments = [one.replace("$(POD_IP)", "127.0.0.1") for one in container["args"]]
         self._running.append(
             self._engine.containers.run(
@@ -91,7 +86,7 @@ class Pods:
                 read_only=confined["readOnlyRootFilesystem"],
                 cap_drop=confined["capabilities"]["drop"],
                 security_opt=["no-new-privileges"],
-                mem_limit=int(limit[:-2]) * UNITS[limit[-2:]],
+                mem_limit=memory_bytes(container["resources"]["limits"]["memory"]),
                 network_mode=f"container:{self._network.id}",
                 volumes=mounts,
                 tmpfs=tmpfs,
@@ -137,10 +132,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, cohort) -> Path:
     images, labels = made / "cohort" / "images", made / "cohort" / Path(cohort.labels).name
     validate(str(images), str(labels), str(made / "inventory.json"), str(made / "root"))
     (made / "on-flink").mkdir()
-    if os.getuid() == 0:
-        os.chown(made / "on-flink", IMAGE_USER, IMAGE_USER)
-    for one in (made, *made.parents[:2]):
-        one.chmod(0o755)
+    share_with_images(made, made / "on-flink")
     return made
 
 

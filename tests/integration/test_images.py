@@ -18,13 +18,12 @@ from kfp import local
 
 from components.face import BASE_IMAGE, TRAIN_IMAGE
 from pipelines.training import training
-from tests.docker_engine import engine_with
+from tests.docker_engine import IMAGE_USER, engine_with
 
 docker = pytest.importorskip("docker")
 
 ROOT = Path(__file__).parents[2]
 IMAGES = [BASE_IMAGE, TRAIN_IMAGE, f"angiopipe/tfio:{version('angiopipe')}"]
-IMAGE_USER = 10001
 REDUCED = ["preprocessing.size=64", "training.epochs=2"]
 
 pytestmark = [pytest.mark.docker, pytest.mark.slow]

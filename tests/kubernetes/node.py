@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import docker
-from tests.kubernetes.servers import ControlPlane, Object
+from angiopipe.cluster.pods import read_pod
+from tests.docker_engine import memory_bytes
+from tests.kubernetes.servers import ControlPlane
+from tests.unit.infra.built import Object
 
-UNITS = {"Mi": 1 << 20, "Gi": 1 << 30}
 ADDRESS = "10.99.0.{}"
-STARTED = "2026-01-01T00:00:00Z"
 LOG_LINES = 20
 
 
@@ -42,19 +43,18 @@ class Node(threading.Thread):
     def run(self) -> None:
         pods: list[Object] = []
         while len(pods) < self._workers and not self._ended.wait(0.5):
-            selector = f"jobset.sigs.k8s.io/jobset-name={self._trainjob}"
-            pods = self._cluster.get("pods", "kubeflow", "-l", selector)
-        pods.sort(key=_index)
+            pods = self._cluster.workers(self._trainjob)
         networks = [self._start_network(pod, pods) for pod in pods]
         self._connect(networks)
         running = [self._start(pod, network) for pod, network in zip(pods, networks, strict=True)]
         for pod in pods:
-            self._cluster.set_status(pod, "node", {"running": {"startedAt": STARTED}}, "Running")
+            self._cluster.tell_running(pod)
         for pod, container in zip(pods, running, strict=True):
             code = container.wait()["StatusCode"]
-            self.logs[_index(pod)] = container.logs().decode(errors="replace")
+            log = self.logs[read_pod(pod).worker] = container.logs().decode(errors="replace")
             if not self._ended.is_set():
-                self._tell_end(pod, code)
+                last = "\n".join(log.splitlines()[-LOG_LINES:])
+                self._cluster.tell_ended(pod, code, last if code else "")
 
     def stop(self) -> None:
         self._ended.set()
@@ -62,29 +62,15 @@ class Node(threading.Thread):
             one.remove(force=True)
         self.join()
 
-    def _tell_end(self, pod: Object, code: int) -> None:
-        last = "\n".join(self.logs[_index(pod)].splitlines()[-LOG_LINES:])
-        state = {
-            "exitCode": code,
-            "reason": "Error" if code else "Completed",
-            "message": last if code else "",
-            "startedAt": STARTED,
-            "finishedAt": STARTED,
-        }
-        self._cluster.set_status(pod, "node", {"terminated": state}, "Failed" if code else "Succeeded")
-
     def _start_network(self, pod: Object, pods: list[Object]) -> Any:
         """What a pod's containers share: host name, the names of its peers, no way out."""
-        names = {
-            f"{one['spec']['hostname']}.{one['spec']['subdomain']}": ADDRESS.format(_index(one) + 1)
-            for one in pods
-        }
+        names = {f"{one['spec']['hostname']}.{one['spec']['subdomain']}": _address(one) for one in pods}
         own = pod["spec"]["hostname"]
         network = self._engine.containers.run(
             pod["spec"]["containers"][0]["image"],
             ["sleep", "infinity"],
             hostname=own,
-            extra_hosts={**names, own: ADDRESS.format(_index(pod) + 1)},
+            extra_hosts={**names, own: _address(pod)},
             network_mode="none",
             detach=True,
         )
@@ -108,7 +94,7 @@ class Node(threading.Thread):
         [spec] = pod["spec"]["containers"]
         mounts = {one["name"]: one["mountPath"] for one in spec.get("volumeMounts", ())}
         memory = {
-            mounts[one["name"]]: f"size={_bytes(one['emptyDir']['sizeLimit'])}"
+            mounts[one["name"]]: f"size={memory_bytes(one['emptyDir']['sizeLimit'])}"
             for one in pod["spec"]["volumes"]
             if one.get("emptyDir", {}).get("medium") == "Memory"
         }
@@ -119,7 +105,7 @@ class Node(threading.Thread):
             environment={one["name"]: self._value(one, pod) for one in spec["env"]},
             cap_drop=spec["securityContext"]["capabilities"]["drop"],
             security_opt=["no-new-privileges"],
-            mem_limit=_bytes(spec["resources"]["limits"]["memory"]),
+            mem_limit=memory_bytes(spec["resources"]["limits"]["memory"]),
             tmpfs=memory,
             network_mode=f"container:{network.id}",
             volumes={str(self._folder): {"bind": str(self._folder), "mode": "rw"}},
@@ -145,12 +131,8 @@ class Node(threading.Thread):
         return variable.get("value", "").replace("$$", "$")
 
 
-def _index(pod: Object) -> int:
-    return int(pod["metadata"]["annotations"]["batch.kubernetes.io/job-completion-index"])
-
-
-def _bytes(quantity: str) -> int:
-    return int(quantity[:-2]) * UNITS[quantity[-2:]]
+def _address(pod: Object) -> str:
+    return ADDRESS.format(read_pod(pod).worker + 1)
 
 
 def _ip(*arguments: str, inside: str = "") -> None:

@@ -13,24 +13,22 @@ import secrets
 import shutil
 import ssl
 import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import kubernetes
 import yaml
 
-from tests.seaweedfs import free_ports
+from angiopipe.cluster.pods import JOBSET_LABEL
+from infra.flink.member import Member, free_ports, start_member
+from tests.unit.infra.built import KUBECTL, Object
 
 BINARIES = Path(__file__).with_name("bin")
-KUBECTL = Path(sys.executable).with_name("kubectl")
 START_SECONDS = 90
-
-Object = dict[str, Any]
+STARTED = "2026-01-01T00:00:00Z"
 
 
 class ControlPlane:
@@ -42,7 +40,8 @@ class ControlPlane:
 
     def __init__(self, folder: Path):
         self._folder = folder
-        self._processes: list[tuple[str, subprocess.Popen]] = []
+        self._members: list[Member] = []
+        self._environment = {"KUBECONFIG": str(folder / "kubeconfig")}
         names = (
             "etcd",
             "peer",
@@ -69,14 +68,13 @@ class ControlPlane:
 
     def stop(self) -> None:
         """Ends everything, the controllers before what they talk to."""
-        for _, process in reversed(self._processes):
-            process.kill()
-            process.wait()
+        for member in reversed(self._members):
+            member.kill()
 
     def kubectl(self, *arguments: str, given: str = "", check: bool = True) -> str:
         """What kubectl prints, warnings included."""
         run = subprocess.run(
-            [KUBECTL, *arguments], input=given, env={**os.environ, **self._environment()},
+            [KUBECTL, *arguments], input=given, env={**os.environ, **self._environment},
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
         )  # fmt: skip
         assert not check or run.returncode == 0, f"kubectl {' '.join(arguments)}: {run.stdout}"
@@ -86,7 +84,7 @@ class ControlPlane:
         return json.loads(self.kubectl("get", kind, "-n", namespace, "-o", "json", *arguments))["items"]
 
     def apply(self, objects: Sequence[Object], *arguments: str) -> str:
-        """Applies as the README's `kubectl apply -k` does, but with every unknown field an error."""
+        """Applies as `kubectl apply -k` of docs/deploy.md does, but with every unknown field an error."""
         return self.kubectl(
             "apply",
             "--server-side",
@@ -111,12 +109,34 @@ class ControlPlane:
         )
         return configuration
 
-    def set_status(self, pod: Object, container: str, state: Object, phase: str) -> None:
-        """Says of a pod what its node would say."""
-        status = {"phase": phase, "containerStatuses": [_container_status(pod, container, state)]}
+    def workers(self, trainjob: str) -> list[Object]:
+        """The pods of a TrainJob, in the workers' order."""
+        found = self.get("pods", "kubeflow", "-l", f"{JOBSET_LABEL}={trainjob}")
+        return sorted(found, key=lambda pod: pod["metadata"]["name"])
+
+    def tell_running(self, pod: Object) -> None:
+        """Says of a worker's pod what its node would say once it runs."""
+        self._set_status(pod, "Running", {"running": {"startedAt": STARTED}})
+
+    def tell_ended(self, pod: Object, exit_code: int, message: str = "") -> None:
+        """Says of a worker's pod what its node would say of its end."""
+        reason, phase = ("Error", "Failed") if exit_code else ("Completed", "Succeeded")
+        state = {"exitCode": exit_code, "reason": reason, "message": message, "finishedAt": STARTED}
+        self._set_status(pod, phase, {"terminated": state})
+
+    def _set_status(self, pod: Object, phase: str, state: Object) -> None:
+        [container] = pod["spec"]["containers"]
+        told = {
+            "name": container["name"],
+            "image": container["image"],
+            "imageID": "",
+            "ready": phase == "Running",
+            "restartCount": 0,
+            "state": state,
+        }
         self.kubectl(
             "patch", "pod", pod["metadata"]["name"], "-n", pod["metadata"]["namespace"], "--subresource=status",
-            "--type=merge", "-p", json.dumps({"status": status}),
+            "--type=merge", "-p", json.dumps({"status": {"phase": phase, "containerStatuses": [told]}}),
         )  # fmt: skip
 
     def evict(self, pod: Object) -> None:
@@ -210,18 +230,12 @@ class ControlPlane:
         return configurations
 
     def _run(self, program: str, *arguments: str, **environment: str) -> None:
-        with (self._folder / f"{program}.log").open("wb") as log:
-            process = subprocess.Popen(
-                [BINARIES / program, *arguments],
-                env={**os.environ, **self._environment(), **environment},
-                stdout=log,
-                stderr=subprocess.STDOUT,
-            )
-        self._processes.append((program, process))
+        command = [str(BINARIES / program), *arguments]
+        self._members.append(start_member(program, command, self._folder, **self._environment, **environment))
 
     def _wait(self, url: str) -> None:
         """Until what was started last answers; with the end of its log if it does not."""
-        program, process = self._processes[-1]
+        member = self._members[-1]
         context = ssl.create_default_context(cafile=str(self._folder / "tls.crt"))
         request = urllib.request.Request(url, headers={"Authorization": f"Bearer {self._token}"})
         until = time.monotonic() + START_SECONDS
@@ -232,9 +246,8 @@ class ControlPlane:
                 ):
                     return
             except OSError as error:
-                if process.poll() is not None or time.monotonic() > until:
-                    log = (self._folder / f"{program}.log").read_text(errors="replace")[-3000:]
-                    raise RuntimeError(f"{program} does not answer ({error}):\n{log}") from None
+                if not member.runs or time.monotonic() > until:
+                    raise RuntimeError(f"no answer ({error}) from {member.last_lines()}") from None
                 time.sleep(0.3)
 
     def _make_certificate(self) -> None:
@@ -260,20 +273,5 @@ class ControlPlane:
             "current-context": "here",
         }
 
-    def _environment(self) -> Mapping[str, str]:
-        return {"KUBECONFIG": str(self._folder / "kubeconfig")}
-
     def _write(self, name: str, content: str) -> None:
         (self._folder / name).write_text(content)
-
-
-def _container_status(pod: Object, container: str, state: Object) -> Object:
-    image = next(one["image"] for one in pod["spec"]["containers"] if one["name"] == container)
-    return {
-        "name": container,
-        "image": image,
-        "imageID": "",
-        "ready": "running" in state,
-        "restartCount": 0,
-        "state": state,
-    }

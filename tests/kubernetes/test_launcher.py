@@ -21,7 +21,6 @@ pytestmark = pytest.mark.kubernetes
 
 SECONDS = 60
 NAMESPACE = "kubeflow"
-NOW = "2026-01-01T00:00:00Z"
 
 
 class Launched(threading.Thread):
@@ -44,10 +43,9 @@ class Launched(threading.Thread):
         """The workers' pods in their order, once there are so many."""
         until = time.monotonic() + SECONDS
         while time.monotonic() < until and self.is_alive():
-            selector = f"jobset.sigs.k8s.io/jobset-name={self.job.name}"
-            found = self.cluster.get("pods", NAMESPACE, "-l", selector)
+            found = self.cluster.workers(self.job.name)
             if len(found) == count:
-                return sorted(found, key=lambda pod: pod["metadata"]["name"])
+                return found
             time.sleep(0.5)
         raise AssertionError(f"expected {count} pods, found {len(found)}; {self.raised}")
 
@@ -76,15 +74,6 @@ def start(cluster: ControlPlane) -> Iterator[Callable[..., Launched]]:
         one.join(SECONDS)
 
 
-def running() -> Object:
-    return {"running": {"startedAt": NOW}}
-
-
-def terminated(code: int, message: str = "") -> Object:
-    reason = "Error" if code else "Completed"
-    return {"terminated": {"exitCode": code, "reason": reason, "message": message, "finishedAt": NOW}}
-
-
 def test_a_trainjob_becomes_the_pods_that_its_settings_say_and_ends_well(start, cluster):
     launched = start("well")
     pods = launched.pods(2)
@@ -108,11 +97,11 @@ def test_a_trainjob_becomes_the_pods_that_its_settings_say_and_ends_well(start, 
         assert not any("/serviceaccount" in one["mountPath"] for one in container["volumeMounts"])
     assert launched.is_alive()
     for pod in pods:
-        cluster.set_status(pod, "node", running(), "Running")
+        cluster.tell_running(pod)
     time.sleep(2)
     assert launched.is_alive()
     for pod in pods:
-        cluster.set_status(pod, "node", terminated(0), "Succeeded")
+        cluster.tell_ended(pod, 0)
     assert launched.ended() is None
     assert launched.trainjobs() == ["angiopipe-well"]
 
@@ -120,8 +109,8 @@ def test_a_trainjob_becomes_the_pods_that_its_settings_say_and_ends_well(start, 
 def test_a_worker_that_fails_is_named_and_its_job_deleted(start, cluster):
     launched = start("badly")
     first, second = launched.pods(2)
-    cluster.set_status(first, "node", running(), "Running")
-    cluster.set_status(second, "node", terminated(1, "ValueError: no such recipe"), "Failed")
+    cluster.tell_running(first)
+    cluster.tell_ended(second, 1, "ValueError: no such recipe")
     error = launched.ended()
     assert isinstance(error, WorkerFailed)
     assert "worker 1" in str(error)
@@ -153,7 +142,7 @@ def test_what_keeps_pods_from_being_made_is_told(start, name):
 def test_a_job_beyond_its_deadline_is_ended_by_the_cluster_and_told(start, cluster):
     launched = start("late", deadline_seconds=6)
     for pod in launched.pods(2):
-        cluster.set_status(pod, "node", running(), "Running")
+        cluster.tell_running(pod)
     error = launched.ended()
     assert isinstance(error, TimeoutError)
     assert "expected it to end within 6 s, found it still at work" in str(error)
@@ -164,7 +153,7 @@ def test_an_evicted_worker_is_told_from_one_that_failed(start, cluster):
     launched = start("evicted")
     evicted, other = launched.pods(2)
     for pod in (evicted, other):
-        cluster.set_status(pod, "node", running(), "Running")
+        cluster.tell_running(pod)
     time.sleep(2)
     cluster.evict(evicted)
     error = launched.ended()

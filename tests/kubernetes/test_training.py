@@ -16,7 +16,7 @@ from angiopipe.cluster.trainjob import job_name
 from angiopipe.recipe import load_recipe
 from angiopipe.records.manifest import MANIFEST_NAME, ModelManifest
 from components.face import TRAIN_IMAGE
-from tests.docker_engine import engine_with
+from tests.docker_engine import engine_with, share_with_images
 from tests.kubernetes.servers import ControlPlane
 from tests.unit.infra.built import INFRA
 from tests.unit.training.conftest import TINY, blobs, examples_in
@@ -33,7 +33,6 @@ pytestmark = [
 
 RECIPE = "octoview"
 OVERRIDES = (*TINY[RECIPE], "training.epochs=2", "training.batch_size=4")
-IMAGE_USER = 10001
 SECONDS = 400
 # The order of sums depends on the number of threads, and with it the last bits of the weights.
 THREADS = {"TF_NUM_INTRAOP_THREADS": "1", "OMP_NUM_THREADS": "1"}
@@ -46,10 +45,7 @@ def folder(tmp_path: Path) -> Path:
     shape = recipe.preprocessing.shape
     examples = examples_in(tmp_path, recipe, train=blobs(shape, 14, 0), validation=blobs(shape, 9, 1))
     examples.write(f"{examples.location}/{MANIFEST_NAME}")
-    for path in (tmp_path, *tmp_path.rglob("*")):
-        os.chown(path, IMAGE_USER, IMAGE_USER)
-    for path in (tmp_path, *tmp_path.parents[:3]):
-        path.chmod(0o755)
+    share_with_images(tmp_path, tmp_path, *tmp_path.rglob("*"))
     return tmp_path
 
 
