@@ -115,7 +115,7 @@ RESOLVE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gene
 RESOLVE_IMAGE = $(RESOLVE) --constraint $(LOCK) setup.py --extra kfp --extra object-stores
 
 lock: $(READY) ## resolve the lock files again from setup.py and requirements/*.in
-	@$(RESOLVE) setup.py --extra jpeg-lossless --extra kfp --extra object-stores --extra train --extra dev --output-file $(LOCK)
+	@$(RESOLVE) setup.py --extra jpeg-12bit --extra kfp --extra object-stores --extra train --extra dev --output-file $(LOCK)
 	@$(RESOLVE_IMAGE) --output-file requirements/base.lock
 	@$(RESOLVE_IMAGE) --extra train --output-file requirements/train.lock
 	@$(RESOLVE_IMAGE) --extra train-gpu --output-file requirements/train-gpu.lock

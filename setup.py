@@ -19,17 +19,19 @@ BASE = [
     "pyarrow",
     "pydantic>=2",
     "pydicom>=3",
+    "pyjpegls>=1.5",
     "pylibjpeg[openjpeg]>=2",
     "scikit-learn>=1.9",
     "scipy",
+    "simplejpeg>=1.9",
     "tqdm",
     "tyro",
 ]
 # Drivers for s3:// and gs://.
 OBJECT_STORES = ["gcsfs", "s3fs>=2025"]
 KFP = ["kfp>=2.17,<3", "kfp-kubernetes>=2.17,<3"]
-# Decodes JPEG Lossless in DICOM. Its licence is GPL-3.0, so it comes only where it is asked for.
-JPEG_LOSSLESS = ["pylibjpeg-libjpeg>=2"]
+# Decodes 12-bit lossy JPEG in DICOM. Its licence is GPL-3.0, so it comes only where it is asked for.
+JPEG_12_BIT = ["pylibjpeg-libjpeg>=2"]
 # tensorflow-cpu is the same library without 300 MB of CUDA kernels; it exists for Linux on x86-64 only.
 TENSORFLOW = [
     "tensorflow-cpu>=2.21,<2.22; sys_platform == 'linux' and platform_machine == 'x86_64'",
@@ -76,7 +78,7 @@ setup(
     package_data={"angiopipe": ["**/*.html", "**/*.css", "models/*.h5", "models/*.json", "py.typed"]},
     install_requires=BASE,
     extras_require={
-        "jpeg-lossless": JPEG_LOSSLESS,
+        "jpeg-12bit": JPEG_12_BIT,
         "kfp": KFP,
         "object-stores": OBJECT_STORES,
         "train": TENSORFLOW + TRAIN,

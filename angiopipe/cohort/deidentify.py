@@ -17,9 +17,7 @@ import numpy as np
 if TYPE_CHECKING:
     import pandas as pd
 
-from angiopipe.imaging import dicom, dicom_dataset, metadata
-
-_APP1 = b"\xff\xe1"
+from angiopipe.imaging import decode, dicom, dicom_dataset, metadata
 
 KEY_BYTES = 16
 """Fewest of a pseudonym's key: an Index is short, and a short key would be tried out as well."""
@@ -72,12 +70,19 @@ def deidentify(content: bytes) -> Clean:
     if content.startswith(metadata.JPEG_START):
         cut, removed = metadata.strip_jpeg(content)
         # Of all that is cut, OpenCV heeds the orientation alone, in an APP1; no scan holds its marker.
-        return _same_pixels(content, cut, removed) if removed and _APP1 in content else Clean(cut, removed)
+        return (
+            _same_pixels(content, cut, removed)
+            if removed and metadata.ORIENTATION in content
+            else Clean(cut, removed)
+        )
     if content.startswith(metadata.PNG_START):
         cut, removed = metadata.strip_png(content)
         return _same_pixels(content, cut, removed) if removed else Clean(cut, removed)
     if content.startswith(metadata.TIFF_STARTS):
-        return Clean(metadata.encode_png(_pixels(content)), metadata.tiff_names(content))
+        # Pillow's reader of it takes long to import, and most cohorts have none.
+        from angiopipe.imaging import tiff
+
+        return Clean(metadata.encode_png(tiff.read(content)), tiff.names(content))
     raise ValueError(
         f"expected a JPEG, PNG, TIFF or DICOM file, found {len(content)} bytes that are none; export it again"
     )
@@ -145,6 +150,8 @@ def _same_pixels(content: bytes, cut: bytes, removed: tuple[str, ...]) -> Clean:
     pixels, left = _pixels(content), metadata.stored_pixels(cut)
     if left is not None and np.array_equal(pixels, left):
         return Clean(cut, removed)
+    if content.startswith(metadata.JPEG_START):
+        decode.whole_jpeg(content)  # In a PNG of its pixels nobody would see the damage any more.
     return Clean(metadata.encode_png(pixels), (*removed, "orientation (now upright)"))
 
 

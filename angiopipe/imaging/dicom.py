@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from angiopipe.imaging import codestream, dicom_display
+from angiopipe.imaging import dicom_display, dicom_frames
 from angiopipe.imaging.decode import grey
 from angiopipe.imaging.dicom_dataset import open_dataset
 
@@ -24,7 +24,14 @@ MAX_RUN_PIXELS = 1 << 30
 PHOTOMETRIC = ("MONOCHROME1", "MONOCHROME2", "RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
 """Stored colour models that are read; colours (a secondary capture) become their luma."""
 
+_LEAST_BETWEEN = 0.01
+"""A view of black and white, of which less than this lies between, shows no vessel."""
+
 _GREY_BITS = range(8, 17)
+_SHAPES = {"MONOCHROME1": "INVERSE", "MONOCHROME2": "IDENTITY"}
+"""PresentationLUTShape as DICOM PS3.3 C.8.7.1 ties it to the colour model; any other contradicts it."""
+_TOLD = frozenset(map(str, range(256)))
+"""What may be repeated of a header in an error: anything else might be a name, and cannot be read."""
 
 
 def is_dicom(content: bytes) -> bool:
@@ -69,13 +76,27 @@ def read(
     dataset = open_dataset(content)
     frames = _refuse_unsuitable(dataset, max_pixels)
     wanted = _wanted(dataset, frame, frames, max_run)
-    _refuse_undecodable(dataset, frames)
     view: np.ndarray | None = None
-    for position, stored in _decoded(dataset, wanted):
+    for position, stored in dicom_frames.decoded(dataset, wanted, frames):
         shown = _shown(stored, dataset, position)
         view = shown if view is None else np.minimum(view, shown)
     assert view is not None
-    return dicom_display.to_uint8(view, dicom_display.has_own_scale(dataset))
+    own_scale = dicom_display.has_own_scale(dataset)
+    levels = dicom_display.to_uint8(view, own_scale)
+    if own_scale:
+        _refuse_two_values(levels, stored)
+    return levels
+
+
+def _refuse_two_values(levels: np.ndarray, stored: np.ndarray) -> None:
+    """Refuses a window or table that leaves nothing of many stored values but black and white."""
+    black, white = (np.count_nonzero(levels == extreme) / levels.size for extreme in (0, 255))
+    many = len(np.unique(np.ascontiguousarray(stored[::8]))) > 16
+    if many and black + white >= 1 - _LEAST_BETWEEN and min(black, white) >= _LEAST_BETWEEN:
+        raise ValueError(
+            f"expected a window that shows the view, found one that makes {black + white:.0%} of it black or "
+            "white; export it without a window, or with the one it was read at"
+        )
 
 
 def _refuse_unsuitable(dataset: Dataset, max_pixels: int) -> int:
@@ -92,13 +113,29 @@ def _refuse_unsuitable(dataset: Dataset, max_pixels: int) -> int:
         raise ValueError(
             f"expected one of {', '.join(PHOTOMETRIC)}, found {_known(photometric)}; export it as grey"
         )
-    bits = _count(dataset, "BitsStored")
-    allocated = _count(dataset, "BitsAllocated")
-    allowed = _GREY_BITS if photometric.startswith("MONO") else range(8, 9)
-    told = "8 to 16" if photometric.startswith("MONO") else "8"
+    _refuse_other_samples(dataset, photometric)
+    return _count(dataset, "NumberOfFrames") if dataset.get("NumberOfFrames") else 1
+
+
+def _refuse_other_samples(dataset: Dataset, photometric: str) -> None:
+    """Refuses samples that are not read, and what the header says of them twice and differently."""
+    is_grey = photometric.startswith("MONO")
+    bits, allocated = _count(dataset, "BitsStored"), _count(dataset, "BitsAllocated")
+    allowed, told = (_GREY_BITS, "8 to 16") if is_grey else (range(8, 9), "8")
     if bits not in allowed or not bits <= allocated <= 16:
         raise ValueError(f"expected {told} bits a sample, found {bits} in {allocated}; export it again")
-    return _count(dataset, "NumberOfFrames") if dataset.get("NumberOfFrames") else 1
+    told_twice = {
+        "SamplesPerPixel": ("1" if is_grey else "3", _TOLD),
+        "HighBit": (str(bits - 1), _TOLD),
+        "PresentationLUTShape": (_SHAPES.get(photometric, ""), frozenset(_SHAPES.values())),
+    }
+    for keyword, (expected, known) in told_twice.items():
+        found = str(dataset.get(keyword, expected))
+        if found in known and expected and found != expected:
+            raise ValueError(
+                f"expected {keyword} {expected}, as the image is {photometric} of {bits} bits, found {found}; "
+                "export it again"
+            )
 
 
 def _count(dataset: Dataset, keyword: str) -> int:
@@ -125,57 +162,6 @@ def _wanted(dataset: Dataset, frame: int | None, frames: int, max_run: int) -> S
     if pixels > max_run:
         raise ValueError(f"expected at most {max_run} pixels in a run, found {pixels}; choose a frame")
     return range(frames)
-
-
-def _refuse_undecodable(dataset: Dataset, frames: int) -> None:
-    """Refuses what no decoder reads, before one tries."""
-    from pydicom.pixels.decoders.base import get_decoder
-
-    syntax = dataset.file_meta.TransferSyntaxUID
-    try:
-        available = get_decoder(syntax).is_available
-    except (NotImplementedError, ValueError):
-        available = False
-    if not available:
-        name = syntax.name if syntax.is_transfer_syntax else "an unknown one"
-        raise ValueError(
-            f"expected a transfer syntax that can be decoded, found {name}; "
-            "export it uncompressed, as RLE or JPEG"
-        )
-    if syntax.is_compressed:
-        _refuse_larger_frames(dataset, frames)
-
-
-def _refuse_larger_frames(dataset: Dataset, frames: int) -> None:
-    """Refuses encoded frames that would unpack to more than the file declares."""
-    from pydicom.encaps import generate_frames
-
-    limit = (dataset.Rows, dataset.Columns)
-    try:
-        sizes = [
-            codestream.size(coded) for coded in generate_frames(dataset.PixelData, number_of_frames=frames)
-        ]
-    except Exception as error:
-        raise ValueError(f"expected {frames} encoded frames, found damaged ones; export it again") from error
-    for found in sizes:
-        if found not in (None, limit):
-            raise ValueError(
-                f"expected frames of {limit[0]} x {limit[1]}, found one of {found}; export it again"
-            )
-
-
-def _decoded(dataset: Dataset, wanted: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]:
-    """Yields position and stored values, (rows, columns[, 3]), one frame in memory at a time."""
-    from pydicom.pixels.utils import iter_pixels
-
-    try:
-        yield from zip(wanted, iter_pixels(dataset, indices=wanted), strict=True)
-    except Exception as error:
-        name, told = dataset.file_meta.TransferSyntaxUID.name, str(error).partition("\n")[0]
-        raise ValueError(
-            f"expected pixels that can be decoded, found damaged {name} data "
-            f"({type(error).__name__}: {told}); export it again"
-        ) from error
 
 
 def _shown(stored: np.ndarray, dataset: Dataset, position: int) -> np.ndarray:

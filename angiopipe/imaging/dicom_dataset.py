@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import logging
+import warnings
 import zlib
 from collections import deque
 from typing import TYPE_CHECKING
@@ -32,6 +34,9 @@ def open_dataset(content: bytes) -> Dataset:
 
     # A value that breaks its format is told in a warning that quotes it, a patient's name included.
     config.settings.reading_validation_mode = config.IGNORE
+    # Others name no study either, and what they tell of is looked for here, and refused.
+    warnings.filterwarnings("ignore", module=r"pydicom(\.|$)")
+    logging.getLogger("pydicom").setLevel(logging.ERROR)
     _refuse_inflation(content)
     try:
         dataset = pydicom.dcmread(io.BytesIO(content), force=True)

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from angiopipe.imaging import scale
+
 if TYPE_CHECKING:
     from pydicom import Dataset
 
@@ -67,7 +69,7 @@ def to_uint8(levels: np.ndarray, own_scale: bool) -> np.ndarray:
     """
     seen = np.isfinite(levels)
     if not own_scale and seen.any():
-        darkest, lightest = float(levels[seen].min()), float(levels[seen].max())
+        darkest, lightest = scale.span(levels[seen])
         levels = (levels - darkest) * (WHITE / max(lightest - darkest, 1e-9))
     return np.rint(np.clip(levels, 0, WHITE)).astype(np.uint8)
 
@@ -97,7 +99,13 @@ def _window(dataset: Dataset, position: int) -> tuple[float, float, str] | None:
     centre, width = _number(source, "WindowCenter"), _number(source, "WindowWidth")
     if centre is None or width is None or width <= 0:
         return None
-    return centre, width, str(source.get("VOILUTFunction") or "LINEAR")
+    function = str(source.get("VOILUTFunction") or "LINEAR")
+    if width < 1 and function == "LINEAR":
+        raise ValueError(
+            f"expected a WindowWidth of 1 or more, found {width:g}, which shows black and white alone; "
+            "export it without a window, or with the one it was read at"
+        )
+    return centre, width, function
 
 
 def _windowed(values: np.ndarray, centre: float, width: float, function: str) -> np.ndarray:

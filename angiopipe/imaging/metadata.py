@@ -7,13 +7,15 @@ Names of what was left out are returned, never its values.
 from __future__ import annotations
 
 import bisect
-import io
 
 import cv2
 import numpy as np
 
 JPEG_START = b"\xff\xd8\xff"
 PNG_START = b"\x89PNG\r\n\x1a\n"
+ORIENTATION = b"\xff\xe1"
+"""How the segment begins that says which side is up; no scan holds these bytes."""
+
 TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 _APPLICATION_DATA = {
@@ -154,45 +156,10 @@ def _png_name(kind: bytes, data: bytes) -> str:
     return "XMP" if data.startswith(b"XML:com.adobe.xmp\0") else _PNG_CHUNKS.get(kind, "private chunk")
 
 
-def tiff_names(content: bytes) -> tuple[str, ...]:
-    """The names of a TIFF's tags that do not describe its pixels.
-
-    Raises:
-      ValueError: its first directory cannot be read.
-    """
-    from PIL.TiffImagePlugin import ImageFileDirectory_v2
-    from PIL.TiffTags import lookup
-
-    header = content[:16] if content[2:3] == b"+" or content[3:4] == b"+" else content[:8]
-    file = io.BytesIO(content)
-    try:
-        directory = ImageFileDirectory_v2(header)
-        file.seek(directory.next)
-        directory.load(file)
-    except Exception as error:
-        raise ValueError(
-            f"expected a TIFF, found one whose tags cannot be read ({type(error).__name__}); export it again"
-        ) from None
-    names = [_tiff_name(lookup(tag).name, tag) for tag in sorted(directory) if tag not in _TIFF_PIXELS]
-    return _named_once([*names, *(["further images"] if directory.next else [])])
-
-
-# Of baseline TIFF: size, sample layout, compression, strips and tiles; orientation is applied.
-_TIFF_PIXELS = frozenset(
-    (254, 255, 256, 257, 258, 259, 262, 266, 273, 274, 277, 278, 279, 282, 283, 284, 296, 317, 320,
-     322, 323, 324, 325, 338, 339, 347, 530, 531, 532)
-)  # fmt: skip
-
-
-def _tiff_name(name: str, tag: int) -> str:
-    known = {33723: "IPTC", 700: "XMP", 34377: "IPTC", 34665: "EXIF", 34853: "EXIF GPS", 34675: "ICC profile"}
-    return known.get(tag) or (name if name != "unknown" else "private tags")
-
-
 def stored_pixels(content: bytes) -> np.ndarray | None:
     """(rows, columns[, 3]) uint8 or uint16 BGR as OpenCV reads it, upright; None if it cannot.
 
-    The same reading as `decode.decode`, before its reduction to 8 bits.
+    Damage to a JPEG or TIFF goes unnoticed here; `decode.decode` and `tiff.read` look for it.
     """
     buffer = np.frombuffer(content, np.uint8)
     return cv2.imdecode(buffer, cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH) if buffer.size else None

@@ -33,7 +33,7 @@ PREPROCESSING_NAME = "preprocessing_version"
 
 _REQUIRED = (
     "fsspec", "google-crc32c", "keras", "mlflow", "numpy", "opencv-python-headless", "pandas", "pillow",
-    "protobuf", "pydantic", "pydicom", "pylibjpeg", "pylibjpeg-openjpeg", "tqdm",
+    "protobuf", "pydantic", "pydicom", "pyjpegls", "pylibjpeg", "pylibjpeg-openjpeg", "simplejpeg", "tqdm",
 )  # fmt: skip
 _TENSORFLOWS = ("tensorflow", "tensorflow-cpu")
 

@@ -343,7 +343,7 @@ def test_a_frame_of_a_run_is_chosen():
     [
         (b"", None, "expected a JPEG, PNG, TIFF or DICOM file, found 0 bytes that are none"),
         (b"GIF89a", None, "found 6 bytes that are none"),
-        (b"II*\0\x08\0\0\0", None, "expected a readable JPEG, PNG or TIFF"),
+        (b"II*\0\x08\0\0\0", None, "expected strips or tiles that the tags place in a TIFF"),
         (b"\xff\xd8\xff\x02\0\4ab", None, "found the unknown marker FF02"),
         (b"\xff\xd8\xff\xe1\0\0ab", None, "found a segment FFE1 of no length"),
         (b"\xff\xd8\xff\xd9", 2, "expected no frame, as only DICOM runs have some, found 2"),

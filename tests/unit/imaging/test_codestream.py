@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from angiopipe.imaging.codestream import JpegFrame, jpeg_frame, size
+from angiopipe.imaging.codestream import JpegFrame, frame_of, jpeg_frame
 
 VIEW = np.random.default_rng(0).integers(0, 256, (90, 70), dtype=np.uint8)
 
@@ -23,9 +23,11 @@ def encoded(mode: str = "L", **options) -> bytes:
 def test_a_frame_is_what_pillow_reads(mode, options):
     content = encoded(mode, **options)
     with Image.open(io.BytesIO(content)) as image:
-        expected = JpegFrame(8, image.height, image.width, len(image.getbands()))
+        expected = JpegFrame(
+            8, image.height, image.width, len(image.getbands()), 0xC2 if "progressive" in options else 0xC0
+        )
     assert jpeg_frame(content) == expected
-    assert size(content) == (90, 70)
+    assert frame_of(content) == expected
 
 
 # A frame header of 16 x 16 hides behind each: whoever jumps over a length that is not there sees it.
@@ -45,7 +47,7 @@ def test_markers_are_followed_as_the_decoder_follows_them(name):
     content = content[:2] + BEFORE_A_FRAME[name] + content[2:]
     decoded = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_GRAYSCALE)
     assert decoded.shape == (90, 70)
-    assert size(content) == decoded.shape
+    assert jpeg_frame(content)[1:3] == decoded.shape
 
 
 @given(st.binary(max_size=300))
