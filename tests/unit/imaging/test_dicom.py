@@ -498,7 +498,7 @@ def test_a_linear_window_below_one_is_refused(width):
         {"WindowCenter": 2000, "WindowWidth": 1},
         {"WindowCenter": 2000, "WindowWidth": 0.5, "VOILUTFunction": "LINEAR_EXACT"},
         {"WindowCenter": 2000, "WindowWidth": 0.5, "VOILUTFunction": "SIGMOID"},
-        {"WindowCenter": 40, "WindowWidth": 20, "RescaleSlope": 10},
+        {"WindowCenter": 20000, "WindowWidth": 20, "RescaleSlope": 10},
     ],
 )
 def test_a_window_that_leaves_black_and_white_alone_is_refused(window):
