@@ -68,7 +68,7 @@ class Variable:
             return UNKNOWN
         found = self._category(cell) if self.categories else _years(cell)
         if found is None:
-            raise ValueError(f"expected {self.expected}, found {_shown(cell)}; {REMEDY}")
+            raise ValueError(f"expected {self.expected}, found {shown(cell)}; {REMEDY}")
         return found
 
     def cell(self, value: int) -> int | str | None:
@@ -142,6 +142,12 @@ def cells(values: Sequence[int]) -> Mapping[str, int | str | None]:
     } if values else {}  # fmt: skip
 
 
+def shown(cell: object) -> str:
+    """The beginning of a value that was sent, for an error."""
+    text = repr(str(cell)) if isinstance(cell, str) else " ".join(str(cell).split())
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+
+
 def _is_missing(cell: object) -> bool:
     if isinstance(cell, str):
         return not cell.strip()
@@ -156,7 +162,7 @@ def _number(cell: object) -> float | None:
         return None  # Python would take "1_0" and "nan" for numbers, too.
     try:
         return float(cell)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
 
 
@@ -165,8 +171,3 @@ def _years(cell: object) -> int | None:
     if years is None or not 0 <= years <= OLDEST:
         return None
     return min(int(years), AGE_CAP)
-
-
-def _shown(cell: object) -> str:
-    shown = repr(cell) if isinstance(cell, str) else str(cell)
-    return shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}..."

@@ -212,7 +212,9 @@ def score_studies(plan: ScoringPlan, load: Loader, operating_point: str) -> Iter
         try:
             answers = _loaded(load).predict(table, params={"operating_point": operating_point})
         except ValueError as error:
-            faults += [fault.replace("row ", "study ", 1) for fault in getattr(error, "faults", [str(error)])]
+            faults += [
+                fault.replace("row ", "study ", 1) for fault in getattr(error, "faults", None) or [str(error)]
+            ]
             continue
         for study, answer in zip(studies, answers.to_dict("records"), strict=True):
             yield _RECORD.dump_json(_scored(study, answer))

@@ -96,12 +96,12 @@ def _spacing(cell: object) -> float:
         return math.nan
     try:
         found = math.inf if isinstance(cell, bool | np.bool_) else float(cell)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         found = math.inf
     if math.isnan(found) or 0 < found <= LARGEST_SPACING_MM:
         return found
     raise ValueError(
-        f"expected millimetres, above 0 and at most {LARGEST_SPACING_MM:g}, found {cell!r}; "
+        f"expected millimetres, above 0 and at most {LARGEST_SPACING_MM:g}, found {clinical.shown(cell)}; "
         "leave an unknown spacing empty"
     )
 

@@ -45,8 +45,7 @@ columns do not say it, since every model takes those of PHASES."""
 def signature(told: Sequence[str] = ()) -> ModelSignature:
     """Eight optional views and what is known besides in; 22 probabilities and what follows from them out.
 
-    A view's column holds bytes, a path or a URI, or nothing. MLflow's `binary` would be narrower, but its
-    server answers a null in such a column with a Python error, and a null is an absent view.
+    A view's column holds bytes, a path or a URI, or nothing, which of MLflow's types only `any` says.
 
     Args:
       told: the clinical variables that enter the model.
@@ -62,7 +61,11 @@ def signature(told: Sequence[str] = ()) -> ModelSignature:
         ]
     )
     params = ParamSchema([ParamSpec("operating_point", DataType.string, defaults.OPERATING_POINT)])
-    return ModelSignature(inputs=inputs, outputs=outputs, params=params)
+    described = ModelSignature(inputs=inputs, outputs=outputs, params=params)
+    # MLflow's mark of a model that checks its input itself. Else it drops columns that are not above (a misspelt
+    # view would pass for an absent one) and sends images back in its errors.
+    described._is_signature_from_type_hint = True
+    return described
 
 
 @contextmanager

@@ -15,17 +15,17 @@ import mlflow
 import numpy as np
 import pandas as pd
 
-from angiopipe import defaults
 from angiopipe.clinical import ENCODED
 from angiopipe.environment import usable_cores
 from angiopipe.registry.experimental import Known, read_known, sizes
 from angiopipe.registry.experimental import answers as experimental_answers
-from angiopipe.registry.request import (
-    FaultyRequest,
-    is_served,
-    longer_side,
-    read_view,
-    refuse_unknown_columns,
+from angiopipe.registry.request import FaultyRequest, cut, is_served, longer_side, read_view, refuse_rows
+from angiopipe.registry.server import take_requests
+from angiopipe.registry.table import (
+    OPERATING_POINT,
+    read_operating_point,
+    read_table,
+    sent_params,
 )
 from angiopipe.study import LABELS, VIEW_NAMES
 
@@ -42,7 +42,7 @@ A CPU scores one at a time: octoview's layers for one study fit its caches, and 
 one, 12.2 s together (two busy cores).
 """
 
-DECISION, OPERATING_POINT, MISSING_VIEWS = "decision", "operating_point", "missing_views"
+DECISION, MISSING_VIEWS = "decision", "missing_views"
 
 
 class Studies(NamedTuple):
@@ -73,6 +73,7 @@ class Predictor(mlflow.pyfunc.PythonModel):
         from angiopipe.registry.package import EVALUATION_NAME, PREPROCESSING_NAME
         from angiopipe.training.predict import scorer
 
+        take_requests()
         folder = context.artifacts["model"]
         manifest = ModelManifest.read(posixpath.join(folder, MANIFEST_NAME))
         self.evaluation = EvaluationManifest.read(posixpath.join(folder, EVALUATION_NAME))
@@ -98,7 +99,8 @@ class Predictor(mlflow.pyfunc.PythonModel):
 
         Args:
           context: not used; MLflow gives it.
-          model_input: a row a study; columns LI-A ... RV-B hold an encoded image's bytes, or the
+          model_input: a row a study, in any form of `table.read_table` (MLflow knows no hint for all of
+            them); columns LI-A ... RV-B hold an encoded image's bytes, or the
             path or URI of one (base64 where a server is asked). Null, empty or no column means that
             the view is absent. Experimental, and likewise optional: `mm_per_pixel` of the pictures
             as they came, at the isocentre, and `age`, `hypertension`, `earlier_bleeding` and
@@ -113,26 +115,24 @@ class Predictor(mlflow.pyfunc.PythonModel):
           NaN (null) where not known.
 
         Raises:
-          FaultyRequest: a column has another name, an image or a value cannot be used, a study has
-            no view, or there is no such operating point; names every faulty row and column.
+          FaultyRequest: it cannot be read as studies, a column has another name, an image or a value
+            cannot be used, a study has no view, or there is no such operating point or parameter; names
+            every faulty row and column.
         """
-        refuse_unknown_columns(model_input, self.told)
-        point = self._operating_point((params or {}).get(OPERATING_POINT) or defaults.OPERATING_POINT)
-        tables, faults = [], []
-        for start in range(0, max(1, len(model_input)), BATCH_STUDIES):
-            rows = model_input.iloc[start : start + BATCH_STUDIES]
+        point = self._operating_point(read_operating_point(sent_params(self, params)))
+        table = read_table(model_input, self.told)
+        answers, faults = [], []
+        for start in range(0, max(1, len(table)), BATCH_STUDIES):
+            rows = table.iloc[start : start + BATCH_STUDIES]
             studies, found = self._prepared(rows)
-            faults += found
+            faults += [(start + row, fault) for row, fault in found]
             if not faults:
-                tables.append(self._table(rows.index, studies, point))
-        if faults:
-            raise FaultyRequest(
-                f"{len(faults)} faults in {len(model_input)} studies; nothing was scored:", faults
-            )
-        return pd.concat(tables)
+                answers.append(self._table(rows.index, studies, point))
+        refuse_rows(faults, table.index)
+        return pd.concat(answers)
 
-    def _prepared(self, rows: pd.DataFrame) -> tuple[Studies, list[str]]:
-        """The rows as the model takes them, and what is wrong with them."""
+    def _prepared(self, rows: pd.DataFrame) -> tuple[Studies, list[tuple[int, str]]]:
+        """The rows as the model takes them, and what is wrong with which of them."""
         columns = [rows[view] if view in rows else [None] * len(rows) for view in VIEW_NAMES]
         cells = [value for row in zip(*columns, strict=True) for value in row]
         views = np.zeros((len(rows), *self.preprocessing.shape), np.uint8)
@@ -149,7 +149,7 @@ class Predictor(mlflow.pyfunc.PythonModel):
         known = read_known(rows, self.told)
         for row, found in known.faults.items():
             faults.setdefault(row, []).extend(found)
-        told = [f"row {rows.index[row]}, {fault}" for row, found in sorted(faults.items()) for fault in found]
+        told = [(row, fault) for row, found in sorted(faults.items()) for fault in found]
         return Studies(views, present, sides, known), told
 
     def _view(self, value: object) -> tuple[np.ndarray, int] | ValueError | None:
@@ -210,7 +210,7 @@ class Predictor(mlflow.pyfunc.PythonModel):
 
     def _operating_point(self, name: str) -> OperatingThreshold:
         try:
-            return self.evaluation.operating_point(name)
+            return self.evaluation.operating_point(cut(name))
         except ValueError as error:
             raise FaultyRequest(str(error)) from None
 

@@ -1,29 +1,30 @@
-"""What a caller sends: a study a row, a view a column; all that is wrong with it, in one error."""
+"""What a caller sends of one view, and the error that names all that is wrong with a request."""
 
 from __future__ import annotations
 
 import base64
 import binascii
-import inspect
 import io
-import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 import pandas as pd
 from mlflow.environment_variables import _MLFLOW_IS_IN_SERVING_ENVIRONMENT
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
-from mlflow.pyfunc import PyFuncModel
 from PIL import Image
 
 from angiopipe import storage
 from angiopipe.cohort.deidentify import clean
 from angiopipe.cohort.examine import refuse_unsafe
 from angiopipe.imaging import dicom
-from angiopipe.registry.experimental import columns
-from angiopipe.study import VIEW_NAMES
+
+MOST_LINES = 20
+"""Of an error; what is wrong beyond them is counted, and its rows are named."""
+
+LONGEST_SHOWN = 200
+"""Characters of what was sent that an error repeats: enough to find it, too few to give an image away."""
 
 LONGEST_PATH = 4096
 """Characters; what is longer is base64, as MLflow stores the bytes of an input example. Source: Linux's PATH_MAX."""
@@ -36,9 +37,56 @@ class FaultyRequest(MlflowException, ValueError):
       faults: one line each: row, view, what was expected, what was found, the remedy.
     """
 
-    def __init__(self, summary: str, faults: Sequence[str] = ()):
-        MlflowException.__init__(self, "\n  ".join([summary, *faults]), error_code=INVALID_PARAMETER_VALUE)
+    def __init__(self, summary: str, faults: Sequence[str] = (), told: Sequence[str] | None = None):
+        """An error of so many faults.
+
+        Args:
+          summary: its first line.
+          faults: all of them.
+          told: the lines that follow the first one where the faults themselves are too many.
+        """
+        lines = [summary, *(faults if told is None else told)]
+        MlflowException.__init__(self, "\n  ".join(lines), error_code=INVALID_PARAMETER_VALUE)
         self.faults = list(faults)
+
+
+def refuse_rows(faults: Sequence[tuple[int, str]], index: pd.Index) -> None:
+    """Raises FaultyRequest if there are faults; it names every faulty row, and stays short.
+
+    Args:
+      faults: position of the row, and what is wrong with it.
+      index: names the rows.
+    """
+    if not faults:
+        return
+    lines = [f"{row_of([row], index)}{fault}" for row, fault in faults]
+    raise FaultyRequest(
+        f"{len(faults)} faults in {len(index)} studies; nothing was scored:",
+        lines, lines if len(lines) <= MOST_LINES else _in_short(faults, index),
+    )  # fmt: skip
+
+
+def _in_short(faults: Sequence[tuple[int, str]], index: pd.Index) -> list[str]:
+    """The first kinds of faults, a row of each, and all faulty rows by position."""
+    rows: dict[str, list[int]] = {}
+    for row, fault in faults:
+        rows.setdefault(fault, []).append(row)
+    lines = [f"{row_of(where, index)}{fault}" for fault, where in rows.items()]
+    more = [f"and {len(lines) - MOST_LINES} other kinds of faults"] if len(lines) > MOST_LINES else []
+    return [*lines[:MOST_LINES], *more, f"faulty rows, counted from 0: {runs([row for row, _ in faults])}"]
+
+
+def runs(places: Sequence[int]) -> str:
+    """As few words as name each of the places."""
+    numbers = np.unique(places)
+    apart = np.split(numbers, np.flatnonzero(np.diff(numbers) > 1) + 1)
+    return ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]} to {run[-1]}" for run in apart)
+
+
+def row_of(where: Sequence[int] | np.ndarray, index: pd.Index) -> str:
+    """The first of the rows at these positions, and how many others, to begin a fault with."""
+    others = f" and {len(where) - 1} others" if len(where) > 1 else ""
+    return f"row {cut(str(index[where[0]]))}{others}, "
 
 
 def is_served() -> bool:
@@ -46,35 +94,9 @@ def is_served() -> bool:
     return bool(_MLFLOW_IS_IN_SERVING_ENVIRONMENT.get())
 
 
-def refuse_unknown_columns(model_input: pd.DataFrame, told: Sequence[str] = ()) -> None:
-    """Raises FaultyRequest if a column is none of ours: a misspelt view must not pass for an absent one.
-
-    Args:
-      model_input: what was sent.
-      told: the clinical variables that enter the model.
-    """
-    sent, known = [str(column) for column in _sent_columns(model_input)], (*VIEW_NAMES, *columns(told))
-    wrong = [
-        f"column {name!r} is no view, and none of {', '.join(columns(told))}"
-        for name in dict.fromkeys(sent)
-        if name not in known
-    ]
-    wrong += [f"column {name} is there {sent.count(name)} times" for name in known if sent.count(name) > 1]
-    if wrong:
-        raise FaultyRequest(f"expected columns named {', '.join(VIEW_NAMES)}; nothing was scored:", wrong)
-
-
-def _sent_columns(model_input: pd.DataFrame) -> Sequence[Any]:
-    """The columns as the caller gave them.
-
-    MLflow takes out of a table what the signature does not name, and tells it to a log alone. What
-    the caller gave is still at hand in `PyFuncModel.predict`, which called us.
-    """
-    frame = inspect.currentframe()
-    while frame and frame.f_code is not PyFuncModel.predict.__code__:
-        frame = frame.f_back
-    sent = frame.f_locals.get("data") if frame else None
-    return list(sent) if isinstance(sent, pd.DataFrame | dict) else list(model_input)
+def cut(text: str) -> str:
+    """The beginning of what was sent, for an error."""
+    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}..."
 
 
 def read_view(value: object) -> bytes:
@@ -105,7 +127,7 @@ def longer_side(content: bytes) -> int:
 
 
 def _content(value: object) -> bytes:
-    if value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value)):
+    if pd.api.types.is_scalar(value) and pd.isna(value):
         return b""
     if isinstance(value, bytes | bytearray | memoryview):
         return bytes(value)
@@ -134,9 +156,11 @@ def _file(uri: str) -> bytes:
         content = storage.read_bytes(uri)
     except (OSError, ImportError, ValueError) as error:
         raise ValueError(
-            f"expected a file that can be read, found {type(error).__name__} at {uri}; check the path, "
+            f"expected a file that can be read, found {type(error).__name__} at {cut(uri)}; check the path, "
             "its permissions, and that fsspec has a driver for it"
         ) from None
     if not content:
-        raise ValueError(f"expected an image, found an empty file at {uri}; copy it again from its source")
+        raise ValueError(
+            f"expected an image, found an empty file at {cut(uri)}; copy it again from its source"
+        )
     return content

@@ -155,12 +155,43 @@ def test_a_corrupt_image_is_named_by_row_and_view(server, cohort):
     assert "Traceback" not in json.dumps(answer)
 
 
-def test_a_wrong_column_is_an_error_in_words(server, cohort):
+@pytest.mark.parametrize("form", ["dataframe_records", "inputs", "instances"])
+def test_a_wrong_column_is_an_error_in_words(server, cohort, form):
     row = encoded(study(cohort))
-    row["LIA"] = row.pop("LI-A")
-    status, answer = post(server, {"dataframe_records": [row]})
-    assert status == 400
-    assert "column 'LIA' is no view" in answer["message"]
+    wrong = {"LIA" if name == "LI-A" else name: value for name, value in row.items()}
+    for sent in ([wrong], [row, wrong], wrong, {name: [value] for name, value in wrong.items()}):
+        status, answer = post(server, {form: sent})
+        assert status == 400
+        assert "column 'LIA' is no view; did you mean LI-A?" in answer["message"]
+
+
+def test_studies_that_lack_a_view_stay_apart_in_instances(server, cohort):
+    first, second = encoded(study(cohort, 0)), encoded(study(cohort, 1))
+    body = {"instances": [{"LI-A": first["LI-A"]}, {"LI-B": second["LI-B"]}]}
+    status, answer = post(server, body)
+    assert (status, len(answer["predictions"])) == (200, 2)
+
+
+def test_no_error_brings_the_images_back(server, cohort):
+    rows = [encoded(study(cohort, number)) for number in range(4)]
+    whole = json.dumps({"inputs": rows}).encode()
+    assert len(whole) > 100_000
+    for body in (
+        whole[:-5],
+        b"\xff" + whole,
+        {"inputs": rows, "params": {"operating_point": 5}},
+        {"inputs": rows, "params": {"operating_point": rows[0]["LI-A"]}},
+        {"inputs": rows, "parms": {}},
+        {"inputs": [*rows, {"LIA": rows[0]["LI-A"]}]},
+        {"inputs": [*rows, rows[0]["LI-A"]]},
+        {"inputs": {name: [value, value] for name, value in rows[0].items()} | {"LI-A": [""]}},
+        {"instances": [{**row, "age": row["LI-A"]} for row in rows]},
+        {"dataframe_split": {"columns": rows[0]["LI-A"], "data": [list(rows[0].values())]}},
+        rows[0],
+    ):
+        status, answer = post(server, body)
+        assert (status, len(json.dumps(answer)) < 2000) == (400, True)
+        assert not any(value[:201] in answer["message"] for row in rows for value in row.values())
 
 
 def test_a_body_of_ten_megabytes_is_answered(server, cohort):
@@ -188,9 +219,9 @@ def test_a_server_opens_no_path_whatever_the_content_type(server, cohort):
         status, answer = post(server, body, kind)
         assert status == 400
         assert "as a server reads no paths" in answer["message"], kind
-    status, answer = post(server, f"LI-A\n{readable}\n".encode(), "text/csv")  # MLflow's parser refuses it.
+    status, answer = post(server, f"LI-A\n{readable}\n".encode(), "text/csv")
     assert status == 400
-    assert "Failed to parse input" in answer["message"]
+    assert "expected the content type application/json" in answer["message"]
 
 
 def test_parquet_carries_the_bytes_themselves(server, cohort):

@@ -24,6 +24,7 @@ from angiopipe.dataflow.score import (
     write_tables,
 )
 from angiopipe.faults import FaultyStudies
+from angiopipe.registry.request import FaultyRequest
 from angiopipe.study import LABELS, VIEW_NAMES
 
 IMAGE_BYTES = 200_000
@@ -88,6 +89,19 @@ def test_changed_images_are_all_named_and_nothing_is_scored_after_them(tmp_path)
     assert [fault.split(" (")[0] for fault in caught.value.faults] == [
         "study 2, view LI-A", "study 9, view LI-A",
     ]  # fmt: skip
+
+
+class Refusing(FirstByte):
+    """A model that refuses the request as a whole, and no study of it."""
+
+    def predict(self, data: pd.DataFrame, params: dict) -> pd.DataFrame:
+        raise FaultyRequest(f"operating point {params['operating_point']!r}: expected one of youden")
+
+
+def test_a_refusal_that_names_no_study_is_no_success(tmp_path):
+    studies = planned(tmp_path, 1)
+    with pytest.raises(FaultyStudies, match="operating point 'nice': expected one of youden"):
+        list(score_studies(ScoringPlan("shard", "scored", studies), lambda: Refusing(True), "nice"))
 
 
 class Older(FirstByte):
