@@ -29,7 +29,7 @@ EVALUATION_NAME = "evaluation.json"
 """The evaluation's manifest in the package: its calibration and operating points decide."""
 
 PREPROCESSING_NAME = "preprocessing_version"
-"""What the model's preprocessing was when it was packaged: its fields, its code, OpenCV."""
+"""What the model's preprocessing was when it was packaged: its fields, the version of its pixels, OpenCV."""
 
 _REQUIRED = (
     "fsspec", "google-crc32c", "keras", "mlflow", "numpy", "opencv-python-headless", "pandas", "pillow",

@@ -94,8 +94,8 @@ def test_the_whole_pipeline_searches_trains_the_best_and_goes_through_the_gate(c
     done = subprocess.run(
         [sys.executable, "-m", "pipelines", "run", "search", "--images", cohort.images, "--labels",
          cohort.labels, "--data-root", str(root), "--recipe", "kium_vgg16", "--trials", str(TRIALS),
-         "--startup-trials", "1", "--space", 'training.optimizer=["sgd"]', f"{best}log(1e-3,1e-1)", "--overrides", *REDUCED["kium_vgg16"],
-         "training.epochs=1"],
+         "--startup-trials", "1", "--space", 'training.optimizer=["sgd"]', f"{best}log(1e-3,1e-1)",
+         "--overrides", *REDUCED["kium_vgg16"], "training.epochs=1"],
         capture_output=True, text=True, cwd=ROOT, check=False,
         env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"},
     )  # fmt: skip
