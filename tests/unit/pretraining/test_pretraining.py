@@ -8,8 +8,8 @@ import pytest
 import tensorflow as tf
 
 from angiopipe import models
-from angiopipe.models.octoview import FLIPPED, MIRRORED_LOCATIONS, RIGHT
 from angiopipe.imaging.preprocess import TRANSFORMS
+from angiopipe.models.octoview import FLIPPED, MIRRORED_LOCATIONS, RIGHT
 from angiopipe.pretraining.batches import view_batches
 from angiopipe.pretraining.network import PretrainingNetwork, hand_over, loss
 from angiopipe.pretraining.pretrain import pretrain
