@@ -32,8 +32,8 @@ PREPROCESSING_NAME = "preprocessing_version"
 """What the model's preprocessing was when it was packaged: its fields, the version of its pixels, OpenCV."""
 
 _REQUIRED = (
-    "fsspec", "google-crc32c", "keras", "mlflow", "numpy", "opencv-python-headless", "pandas", "pillow",
-    "protobuf", "pydantic", "pydicom", "pylibjpeg", "pylibjpeg-openjpeg", "tqdm",
+    "fsspec", "keras", "mlflow", "numpy", "opencv-python-headless", "pandas", "pillow", "pydantic", "pydicom",
+    "pylibjpeg", "pylibjpeg-openjpeg",
 )  # fmt: skip
 _TENSORFLOWS = ("tensorflow", "tensorflow-cpu")
 
