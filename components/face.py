@@ -17,8 +17,8 @@ IMAGES = {"base": BASE_IMAGE, "train": TRAIN_IMAGE}
 CACHED = frozenset({"ingest", "preprocess", "train"})
 """The components whose work Kubeflow may take over from an earlier run.
 
-All others look at the world outside their inputs (files behind a path, a registry, a clock) or give a
-verdict that has to be this run's own. What is cached takes `fingerprint`, of the data it works on, and
+All others look at the world outside their inputs (files behind a path, a registry, a search's database,
+a clock) or give a verdict that has to be this run's own. What is cached takes `fingerprint`, of the data it works on, and
 `code_version` as parameters for Kubeflow's key alone, which covers neither the bytes behind a path nor
 the library. The recipe is in the key by name and overrides; with the code these decide its every field.
 """

@@ -1,10 +1,11 @@
-"""From raw angiograms and labels to a registered model of the best hyper-parameters found."""
+"""From raw angiograms and labels to a registered model of the best values found, and through the gate."""
 
 from kfp import dsl
 
 from angiopipe import defaults
 from angiopipe.recipe import DEFAULT_RECIPE
 from components.evaluate import evaluate
+from components.promote import promote
 from components.register import register
 from components.search import search as search_step
 from components.train import train
@@ -12,7 +13,8 @@ from pipelines.examples import make_examples
 
 
 @dsl.pipeline(
-    name="search", description="Searches a recipe's hyper-parameters, trains and registers the best."
+    name="search",
+    description="Searches a recipe's hyper-parameters, trains the best, lets it through the gate.",
 )
 def search(
     images: str,
@@ -34,7 +36,7 @@ def search(
     tracking_uri: str = "",
     model_name: str = defaults.MODEL_NAME,
 ) -> dsl.Artifact:
-    """Searches a recipe's fields on the validation studies, trains with the best, evaluates, registers.
+    """Searches a recipe's fields on the validation studies, trains with the best, and goes through the gate.
 
     Args:
       images: as for the training pipeline, which has parameters for faulty studies too.
@@ -102,4 +104,11 @@ def search(
     registered = register(
         model=model, evaluation=evaluation, tracking_uri=tracking_uri, model_name=model_name, **run
     )
-    return registered.outputs["registration"]
+    return promote(
+        registration=registered.outputs["registration"],
+        evaluation=evaluation,
+        studies=made.studies,
+        inventory=made.inventory,
+        tracking_uri=tracking_uri,
+        **run,
+    ).outputs["promotion"]

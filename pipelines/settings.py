@@ -101,16 +101,18 @@ STEPS: Mapping[str, Mapping[str, Any]] = {
     "audit": {"memory": "3Gi", "retries": 1},
     "preprocess": {"cpu": "1"},
     "train": {"cpu": "1", "memory": "6Gi", "shared_memory": "1Gi", "timeout": 24 * 3600},
+    # A training after the other; a try that ran out of time is gone on with by the next.
+    "search": {"cpu": "1", "memory": "6Gi", "shared_memory": "1Gi", "timeout": 72 * 3600},
     "evaluate": {"cpu": "1", "memory": "4Gi"},
     "register": {"memory": "3Gi"},
     # Challenger and champion are loaded side by side.
     "promote": {"cpu": "1", "memory": "4Gi"},
     "score": {"cpu": "1", "memory": "4Gi"},
     # Reads every image, decodes none.
-    "news": {"cpu": "1", "retries": 1},
+    "news": {"cpu": "1", "memory": "2Gi", "retries": 1},
     "outcome": {"timeout": 600},
 }
-"""Where a step differs from `Step`'s defaults, unless the settings say otherwise."""
+"""What each component needs where it differs from `Step`'s defaults, unless the settings say otherwise."""
 
 
 class Storage(_Fields):
@@ -187,6 +189,9 @@ class Settings(_Fields):
     @model_validator(mode="after")
     def _steps_are_valid(self) -> Settings:
         """Says now what compiling would say later."""
+        known = ("default", *STEPS)
+        if unknown := sorted(self.steps.keys() - set(known)):
+            raise ValueError(f"steps: expected only {', '.join(known)}, found {', '.join(unknown)}")
         for name in self.steps:
             step = self.step(name)
             if step.pool and step.pool not in self.pools:

@@ -30,6 +30,10 @@ STUDIES_PER_SHARD = 32
 
 RECORD_FORMAT = "studies-2"
 
+CONVERSION = 1
+"""Version of the pixels that other files than plain JPEG and PNG become (TIFF, DICOM, what lies on its side),
+raised with every change that moves one. tests/unit/imaging/test_pixels.py holds the pixels of each version."""
+
 VIEW_COLUMNS = (INDEX, "view", "uri", "sha256", "frame", "height", "width", "removed", "as_is")
 """Of the inventory's table of views."""
 
@@ -106,7 +110,8 @@ def ingest(
     known = model_values(_read_parquet(source.clinical_uri)) if source.clinical else {}
     refuse_leaks(labels, views)
     names = _record_names(labels[INDEX], pseudonymise)
-    fingerprint = _fingerprint(source.data_fingerprint, labels, names)
+    converted = not bool(views["as_is"].all())
+    fingerprint = _fingerprint(source.data_fingerprint, labels, names, converted)
     location = storage.join(storage.absolute(data_root), "studies", fingerprint)
     manifest = make_once(
         StudiesManifest,
@@ -255,10 +260,14 @@ def _record_names(indices: pd.Series, pseudonymise: bool) -> dict[str, str]:
     return names
 
 
-def _fingerprint(data_fingerprint: str, labels: pd.DataFrame, names: Mapping[str, str]) -> str:
+def _fingerprint(
+    data_fingerprint: str, labels: pd.DataFrame, names: Mapping[str, str], converted: bool
+) -> str:
     assigned = ",".join(
         f"{names.get(index, index)}={split}"
         for index, split in labels[[INDEX, "split"]].sort_values(INDEX).itertuples(index=False)
     )
-    content = "\n".join([RECORD_FORMAT, data_fingerprint, str(STUDIES_PER_SHARD), assigned])
-    return hashlib.sha256(content.encode()).hexdigest()[:16]
+    parts = [RECORD_FORMAT, data_fingerprint, str(STUDIES_PER_SHARD), assigned]
+    if converted:
+        parts.append(f"conversion {CONVERSION}")
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]

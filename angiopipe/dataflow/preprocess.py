@@ -115,5 +115,5 @@ def make_examples(plan: ExamplesPlan, settings: Preprocessing) -> Iterator[bytes
 def _fingerprint(studies: StudiesManifest, settings: Preprocessing) -> str:
     parts = [RECORD_FORMAT, studies.fingerprint, preprocessing_version(settings)]
     if studies.clinical:  # Another way of encoding makes other examples.
-        parts.append(repr(MODEL_VARIABLES))
+        parts.append(repr([(v.name, v.categories, v.centre, v.scale) for v in MODEL_VARIABLES]))
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]

@@ -6,7 +6,7 @@ import importlib.metadata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from angiopipe.evaluation import wording
+from angiopipe.evaluation import provenance, wording
 from angiopipe.evaluation.checklists import CLAIM, TRIPOD_AI, Checklist
 from angiopipe.evaluation.evaluated import Evaluated, settings
 from angiopipe.evaluation.locations import LOCATION_THRESHOLD
@@ -51,7 +51,7 @@ class Section:
 def sections(evaluated: Evaluated) -> tuple[Section, ...]:
     """The whole card in order."""
     return (
-        _intended_use(),
+        _intended_use(evaluated),
         _model(evaluated),
         _data(evaluated),
         _figures(evaluated),
@@ -65,14 +65,15 @@ def sections(evaluated: Evaluated) -> tuple[Section, ...]:
     )
 
 
-def _intended_use() -> Section:
+def _intended_use(evaluated: Evaluated) -> Section:
+    patient = " and what is known of the patient" if clinical_of(evaluated.model.recipe) else ""
+    locations = f", and of one at each of {len(LOCATIONS)} locations" if evaluated.found.locations else ""
     return Section(
         "Intended use",
         (
             "Research on finding aneurysms in cerebral angiograms: from the eight views of one study "
-            f"({', '.join(VIEW_NAMES)}) it gives the probability that the patient has an aneurysm, and the "
-            "probabilities of the locations where the recipe predicts them. It is meant for researchers who can "
-            "read the angiograms themselves.",
+            f"({', '.join(VIEW_NAMES)}){patient} it gives the probability that the patient has an aneurysm"
+            f"{locations}. It is meant for researchers who can read the angiograms themselves.",
             "Not for diagnosis, triage or treatment: it is no medical device, and nobody has tested it in care. "
             "Not for other imaging (CT, MR) or other vessels.",
         ),
@@ -81,17 +82,16 @@ def _intended_use() -> Section:
 
 def _model(evaluated: Evaluated) -> Section:
     model = evaluated.model
-    ensembling = "an exponential moving average of the weights" if model.recipe.training.ema else "none"
     rows = [
         ("Recipe", f"{model.recipe.name} ({model.recipe.digest()})"),
-        ("Architecture", model.recipe.model.architecture),
-        ("Weights, SHA-256", model.weights_sha256),
-        ("Seed of initial weights and shuffling", str(model.seed)),
-        ("Epoch kept", f"{model.best_epoch}, by the AUROC in validation ({model.validation_auroc:.3f})"),
-        ("Ensembling", ensembling),
+        *provenance.rows(model),
+        ("SHA-256 of the list of members" if model.members else "Weights, SHA-256", model.weights_sha256),
         ("Software of the evaluation", ", ".join(_versions())),
     ]
-    return Section("Model", tables=(Table(("What", "Which"), rows),))
+    tables = [Table(("What", "Which"), rows)]
+    if model.members:
+        tables.append(Table(provenance.MEMBER_COLUMNS, provenance.members(model)))
+    return Section("Model", tables=tables)
 
 
 def _data(evaluated: Evaluated) -> Section:
@@ -138,8 +138,8 @@ def _figures(evaluated: Evaluated) -> Section:
         rows.append(("Accuracy of always saying none", f"{found.location_accuracy_none:.4f}", ""))
         rows.append(("Mean AUROC of estimable locations", wording.figure(found.location_auroc_mean), ""))
     said = (
-        "Intervals of AUROCs are DeLong's on the logit scale, of shares Wilson's; all cover 95 %. The epoch, the "
-        "temperatures and the thresholds were chosen in validation, so the figures there flatter."
+        "Intervals of AUROCs are DeLong's on the logit scale, of shares Wilson's; all cover 95 %. "
+        f"{evaluated.flattered}"
     )
     return Section(
         "Figures", (wording.verdict(found.test.auroc), said, *evaluated.notices), (Table(columns, rows),)
@@ -153,14 +153,18 @@ def _calibration(evaluated: Evaluated) -> Section:
         (name, *(f"{getattr(part, field):.3f}" for part in (found.test.reliability, found.test.uncalibrated)))
         for name, field in fields
     ]
+    divisors = f"{found.calibration.aneurysm:.3f} (Aneurysm)"
+    if found.locations:
+        divisors += f" or {found.calibration.locations:.3f} (locations)"
     said = (
-        f"A probability is the sigmoid of a logit divided by {found.calibration.aneurysm:.3f} (Aneurysm) or "
-        f"{found.calibration.locations:.3f} (locations), fitted on the validation studies. With this few studies "
+        f"A probability is the sigmoid of a logit divided by a temperature, {divisors}, fitted on the validation "
+        "studies where these allow it. With this few studies "
         f"exactly right probabilities would show an expected calibration error of "
         f"{found.test.reliability.ece_by_chance:.3f}; always answering the prevalence scores a Brier of "
         f"{found.test.brier_of_prevalence:.3f}."
     )
-    return Section("Calibration", (said,), (Table(("Test", "Calibrated", "Uncalibrated"), rows),))
+    table = Table(("Test", "Calibrated", "Uncalibrated"), rows)
+    return Section("Calibration", (said, *evaluated.untouched), (table,))
 
 
 def _operating_points(evaluated: Evaluated) -> Section:
@@ -226,8 +230,9 @@ def _slices(evaluated: Evaluated) -> Section:
 
 def _limits(evaluated: Evaluated) -> Section:
     test = evaluated.found.test
-    known = clinical_of(evaluated.model.recipe)
+    known = evaluated.examples.clinical or clinical_of(evaluated.model.recipe)
     lacking = "No figure here is split by" if known else "The data holds no"
+    absent = provenance.ABSENT_VIEWS[evaluated.model.recipe.model.architecture]
     return Section(
         "Limits",
         (
@@ -238,7 +243,7 @@ def _limits(evaluated: Evaluated) -> Section:
             "with an aneurysm, leave the intervals as wide as they are; they cover the sampling of studies, not "
             "of training runs. Predictive values hold for this share of aneurysms alone.",
             "A temperature corrects how sure the model is, not a share of aneurysms that differs from "
-            "validation. An absent view counts as no evidence; an undecodable one is refused. Whoever chooses "
+            f"validation. {absent}; an undecodable one is refused. Whoever chooses "
             "between models by these test figures needs other studies to test the choice.",
         ),
     )

@@ -88,7 +88,7 @@ TRIPOD_AI = Checklist(
         Item("12e", "measures and plots of performance", "Figures; report: Curves; report: Calibration"),
         Item("12g", "how predictions are calculated", "Calibration"),
         Item("13", "class imbalance", "Recipe; Calibration"),
-        Item("14", "fairness", "Limits (no approach was taken: the data holds no groups of people)"),
+        Item("14", "fairness", "Limits (no approach was taken)"),
         Item("15", "output of the model, thresholds", "Operating points"),
         Item("16", "differences of training and evaluation data", "Data"),
         Item("20a", "flow of participants, outcomes", "Data"),

@@ -43,6 +43,19 @@ class Evaluated:
         return [(split, counts[split], known.get(split)) for split in SPLITS if split in counts]
 
     @property
+    def flattered(self) -> str:
+        """What was chosen in validation, and so which figures there are too good."""
+        fitted = (2 if self.found.locations else 1) - len(self.untouched)
+        epoch = "" if self.model.members else "the epoch"
+        temperatures = ("", "the temperature", "the temperatures")[fitted]
+        *others, last = filter(None, (epoch, temperatures, "the thresholds"))
+        chosen = " and ".join(filter(None, [", ".join(others), last]))
+        told = f"In validation {chosen} were chosen, and the recipe's fields if a search found them"
+        if self.model.members:
+            return f"{told}: what they decide looks better there. No member's weights or epoch were."
+        return f"{told}: the figures there flatter."
+
+    @property
     def notices(self) -> list[str]:
         """What a reader must know before believing a figure."""
         said = list(self.untouched)

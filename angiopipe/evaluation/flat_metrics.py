@@ -17,10 +17,10 @@ def flat_metrics(found: Assessment) -> dict[str, float]:
         **_split("test", found.test),
         **_split("validation", found.validation),
         "temperature_aneurysm": found.calibration.aneurysm,
-        "temperature_locations": found.calibration.locations,
     }
     if found.location_accuracy is not None:
         metrics |= {
+            "temperature_locations": found.calibration.locations,
             "location_accuracy": found.location_accuracy,
             "location_accuracy_none": found.location_accuracy_none,
             "location_auroc_mean": found.location_auroc_mean,

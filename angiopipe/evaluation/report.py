@@ -6,7 +6,7 @@ from itertools import groupby
 
 from jinja2 import Environment
 
-from angiopipe.evaluation import figures, wording
+from angiopipe.evaluation import figures, provenance, wording
 from angiopipe.evaluation.evaluated import Evaluated, settings
 from angiopipe.evaluation.locations import LOCATION_THRESHOLD
 from angiopipe.evaluation.metrics import LEAST_STUDIES
@@ -24,6 +24,9 @@ def render(evaluated: Evaluated) -> str:
         examples=evaluated.examples,
         verdict=wording.verdict(found.test.auroc),
         settings=settings(evaluated.model.recipe),
+        making=provenance.rows(evaluated.model),
+        members=provenance.members(evaluated.model),
+        member_columns=provenance.MEMBER_COLUMNS,
         roc=figures.roc_plot(found),
         precision_recall=figures.precision_recall_plot(found),
         reliability=figures.reliability_plot(found),

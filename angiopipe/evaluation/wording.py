@@ -32,7 +32,7 @@ def figure(value: float | None) -> str:
 def setting(value: Any) -> str:
     """A recipe's value."""
     if isinstance(value, list):
-        return ", ".join(map(str, value))
+        return ", ".join(map(str, value)) or "none"
     if isinstance(value, bool):
         return "yes" if value else "no"
     return "none" if value is None else str(value)

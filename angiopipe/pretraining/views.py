@@ -21,6 +21,7 @@ from angiopipe.cohort.synthetic.settings import REALISTIC, SiteWeights
 from angiopipe.cohort.synthetic.synthesize import GENERATOR
 from angiopipe.imaging import octoview
 from angiopipe.imaging.decode import decode
+from angiopipe.imaging.preprocess import preprocessing_version
 from angiopipe.recipe import OctoviewPreprocessing
 from angiopipe.study import LOCATIONS, VIEWS
 
@@ -90,7 +91,14 @@ def make_views(
 
 
 def _digest(settings: OctoviewPreprocessing, stride: int, studies: int, seed: int) -> str:
-    content = [GENERATOR, PRETRAINING.model_dump(mode="json"), settings.model_dump(), stride, studies, seed]
+    content = [
+        GENERATOR,
+        PRETRAINING.model_dump(mode="json"),
+        preprocessing_version(settings),
+        stride,
+        studies,
+        seed,
+    ]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 

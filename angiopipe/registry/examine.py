@@ -161,10 +161,12 @@ def exposure(case: Examined, mlflow_run_id: str, champion_run: str) -> str:
     trained, chosen = splits.get("train", 0), splits.get("validation", 0)
     if trained + chosen == 0:
         return f"none of the {len(test)} test studies was among those the champion was made from"
-    return (
-        f"{trained} of the {len(test)} test studies trained the champion and {chosen} validated it: its "
-        "score is flattered, the comparison is biased against the challenger"
-    )
+    # An ensemble's weights and epochs are chosen without the validation split.
+    ensemble = case.client.get_run(champion_run).data.params.get("training.ensemble", "0") != "0"
+    told = f"{trained} of the {len(test)} test studies trained the champion and {chosen} validated it"
+    if ensemble and not trained:
+        return f"{told}, but chose no member's weights or epoch: only a search of its recipe would flatter it"
+    return f"{told}: its score is flattered, the comparison is biased against the challenger"
 
 
 def _compare(

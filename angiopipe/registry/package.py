@@ -29,11 +29,11 @@ EVALUATION_NAME = "evaluation.json"
 """The evaluation's manifest in the package: its calibration and operating points decide."""
 
 PREPROCESSING_NAME = "preprocessing_version"
-"""What the model's preprocessing was when it was packaged: its fields, its code, OpenCV."""
+"""What the model's preprocessing was when it was packaged: its fields, the version of its pixels, OpenCV."""
 
 _REQUIRED = (
-    "fsspec", "google-crc32c", "keras", "mlflow", "numpy", "opencv-python-headless", "pandas", "pillow",
-    "protobuf", "pydantic", "pydicom", "pyjpegls", "pylibjpeg", "pylibjpeg-openjpeg", "simplejpeg", "tqdm",
+    "fsspec", "keras", "mlflow", "numpy", "opencv-python-headless", "pandas", "pillow", "pydantic", "pydicom",
+    "pyjpegls", "pylibjpeg", "pylibjpeg-openjpeg", "simplejpeg",
 )  # fmt: skip
 _TENSORFLOWS = ("tensorflow", "tensorflow-cpu")
 

@@ -88,9 +88,7 @@ def log_figures(
     tracking: Tracking, trained: ModelManifest, evaluated: EvaluationManifest, model_id: str
 ) -> None:
     """The evaluation's metrics, linked to the model, and each step's seconds and peak memory."""
-    figures = {**evaluated.metrics, **_step_figures(tracking.key.folder)}
-    if not trained.members:
-        figures["best_epoch"] = trained.best_epoch
+    figures = {**evaluated.metrics, **_step_figures(tracking.key.folder), **_epochs_kept(trained)}
 
     def log() -> None:
         known = tracking.client.get_run(tracking.run_id).data.metrics
@@ -98,6 +96,19 @@ def log_figures(
         _log_batches(tracking, [_figure(name, value, trained, model_id) for name, value in new.items()])
 
     tracking.ask("logging the evaluation", log)
+
+
+def _epochs_kept(trained: ModelManifest) -> dict[str, float]:
+    """`best_epoch`, or each member's with its AUROC on the fold that it was trained without."""
+    if not trained.members:
+        return {"best_epoch": trained.best_epoch}
+    figures: dict[str, float] = {}
+    for number, one in enumerate(trained.members):
+        figures |= {
+            f"member-{number}/best_epoch": one.best_epoch,
+            f"member-{number}/fold_auroc": one.fold_auroc,
+        }
+    return figures
 
 
 def log_files(tracking: Tracking, trained: ModelManifest, evaluated: EvaluationManifest) -> None:

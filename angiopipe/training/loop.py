@@ -190,7 +190,7 @@ class _Run:
     def _checkpoints(self, folder: str) -> Checkpoints:
         variables = [*self.model.variables, *self.optimizer.variables, *self.averages.variables]
         seen = {
-            "training": self.training.model_dump(mode="json"),
+            "training": self.training.said(),
             "examples": self.manifest.fingerprint,
             "preprocessing": self.manifest.preprocessing_digest,
             "seed": self.seed,

@@ -34,7 +34,7 @@ def run_pipeline(pipeline: str, arguments: Sequence[str]) -> None:
     values["data_root"] = storage.absolute(values["data_root"])
     started = time.time()
     made = _run_locally(load(pipeline), values, started)
-    print(_summary(made, time.time() - started))
+    print(summary(made, time.time() - started))
 
 
 def _run_locally(graph: Any, values: dict[str, Any], started: float) -> dict[str, Any]:
@@ -57,8 +57,14 @@ def _run_locally(graph: Any, values: dict[str, Any], started: float) -> dict[str
     return account_since(data_root, started)
 
 
-def _summary(made: dict[str, Any], seconds: float) -> str:
-    told = _TELLERS.get(made["kind"], _registered)(made)
+def summary(made: dict[str, Any], seconds: float) -> str:
+    """What a run ends by telling.
+
+    Args:
+      made: the manifest that the pipeline ends with, or the account.
+      seconds: that it took.
+    """
+    told = TELLERS[made["kind"]](made)
     return f"\n{told}\nfinished     in {seconds:.0f} s".replace(f"{Path.cwd()}/", "")
 
 
@@ -84,10 +90,11 @@ def _registered(promotion: dict[str, Any]) -> str:
 test AUROC   {metrics["test_auroc"]:.3f} (95 % interval {metrics["test_auroc_low"]:.3f} to \
 {metrics["test_auroc_high"]:.3f}, {metrics["test_studies"]:.0f} studies)
 registered   {promotion["model_name"]}, version {promotion["version"]}, \
-alias {", ".join(promotion["aliases"])}
+alias {", ".join(promotion["aliases"]) or "none"}
 gate         {"promoted" if promotion["promoted"] else "not promoted"}: {promotion["reason"]}
 report       {promotion["report_uri"]}
 MLflow UI    {mlflow} ui --backend-store-uri {promotion["tracking_uri"]}"""
 
 
-_TELLERS = {"predictions": _scored, "outcome": _ended}
+TELLERS = {"promotion": _registered, "predictions": _scored, "outcome": _ended}
+"""By the kind of what a pipeline ends with."""

@@ -1,7 +1,8 @@
-"""A search whose process is killed goes on with the trial it was at, from that trial's checkpoint."""
+"""A search that is killed goes on from its trial's checkpoint; the whole pipeline ends at the gate."""
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sqlite3
@@ -14,7 +15,9 @@ import pandas as pd
 import pytest
 
 from angiopipe.recipe import load_recipe
+from angiopipe.records.manifest import ModelManifest
 from angiopipe.training.search import SearchManifest
+from tests.integration.test_training_pipeline import REDUCED
 from tests.unit.training.conftest import TINY, blobs, write_examples  # noqa: F401 (a fixture)
 
 pytestmark = pytest.mark.slow
@@ -84,3 +87,31 @@ def test_a_killed_search_goes_on(begin, tmp_path):
     assert trials["training.learning_rate"][0] == trials["training.learning_rate"][1]
     assert list(trials["epochs"][1:]) == [12, 12]
     assert trials["training.learning_rate"].nunique() == TRIALS
+
+
+def test_the_whole_pipeline_searches_trains_the_best_and_goes_through_the_gate(cohort, tmp_path):
+    root, best = tmp_path / "root", "training.learning_rate="
+    done = subprocess.run(
+        [sys.executable, "-m", "pipelines", "run", "search", "--images", cohort.images, "--labels",
+         cohort.labels, "--data-root", str(root), "--recipe", "kium_vgg16", "--trials", str(TRIALS),
+         "--startup-trials", "1", "--space", 'training.optimizer=["sgd"]', f"{best}log(1e-3,1e-1)",
+         "--overrides", *REDUCED["kium_vgg16"], "training.epochs=1"],
+        capture_output=True, text=True, cwd=ROOT, check=False,
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    (promotion,) = (json.loads(path.read_text()) for path in root.glob("runs/*/promotion.json"))
+    auroc = f"{promotion['metrics']['test_auroc']:.3f} (95 % interval"
+    for told in (
+        f"test AUROC   {auroc}",
+        "registered   aneurysm-detector, version 1, alias champion, challenger",
+        "gate         promoted: there is no champion to compare with",
+        f"report       {promotion['report_uri']}",
+    ):
+        assert told in done.stdout
+    (found,) = (SearchManifest.read(str(path)) for path in root.glob("searches/*/manifest.json"))
+    assert found.trials == TRIALS
+    (trained,) = (ModelManifest.read(str(path)) for path in root.glob("runs/*/model/manifest.json"))
+    assert trained.recipe == load_recipe("kium_vgg16", found.overrides)
+    assert found.overrides[-1].startswith(best)
+    assert trained.recipe.training.learning_rate != load_recipe("kium_vgg16").training.learning_rate

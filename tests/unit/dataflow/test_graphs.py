@@ -233,6 +233,24 @@ def test_a_dicom_run_becomes_the_example_that_its_pixels_make(tmp_path, own_coho
     np.testing.assert_array_equal(found.views[0], expected)
 
 
+def test_studies_of_converted_images_are_named_after_the_conversion(tmp_path, own_cohort, monkeypatch):
+    line = Line(tmp_path)
+    names = []
+    for version in (1, 2):
+        monkeypatch.setattr("angiopipe.dataflow.ingest.CONVERSION", version)
+        line.validate(own_cohort)
+        names.append(line.ingest().fingerprint)
+    assert names[0] == names[1]  # the images' own bytes, which nothing converts
+    first = min(Path(own_cohort.images).iterdir())
+    cv2.imwrite(str(first.with_suffix(".tif")), cv2.imread(str(first), cv2.IMREAD_GRAYSCALE))
+    first.unlink()
+    line.validate(own_cohort)
+    for version in (1, 2):
+        monkeypatch.setattr("angiopipe.dataflow.ingest.CONVERSION", version)
+        names.append(line.ingest().fingerprint)
+    assert len(set(names)) == 3
+
+
 def test_pseudonyms_replace_every_index_and_need_a_key(line, monkeypatch):
     monkeypatch.delenv("ANGIOPIPE_PSEUDONYM_KEY", raising=False)
     with pytest.raises(ValueError, match="expected a key of 16 bytes or more, found 0"):

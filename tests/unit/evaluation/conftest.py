@@ -51,6 +51,13 @@ def predicted() -> Callable[..., Predictions]:
 def small_recipe(name: str) -> Recipe:
     model = {
         "octoview": ["model.widths=[4,8]", "model.dilations=[1]", "model.weights=null"],
+        "coding_vessels": [
+            "preprocessing.size=64",
+            "model.last_block=conv2_block1",
+            "model.features=4",
+            "model.lstm=4",
+            "model.dense=4",
+        ],
         "kium_vgg16": ["model.depths=[1,1,1,1,1]", "model.widths=[4,4,4,4,4]", "model.dense=[8]"],
     }
     return load_recipe(name, ["preprocessing.size=32", "training.batch_size=7", *model[name]])
@@ -106,7 +113,7 @@ def evaluated(
     """What a report is about: (recipe, change of the predictions) -> Evaluated."""
 
     def make(name: str, change: Callable[[Predictions], Predictions] = lambda part: part) -> Evaluated:
-        locations = name == "octoview"
+        locations = name != "kium_vgg16"
         validation, test = (change(predicted(s, n, locations)) for s, n in (("validation", 40), ("test", 60)))
         found = assess(validation, test, {"A": test, "B": test})
         groups = choose(test, found.deciding.threshold)

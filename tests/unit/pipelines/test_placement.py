@@ -53,12 +53,15 @@ def package(request) -> Package:
 
 def test_every_task_has_cpu_memory_time_and_labels(package):
     for name, (container, told) in executors(package).items():
-        assert container["resources"]["cpuRequest"] > 0
-        assert container["resources"]["memoryLimit"] == container["resources"]["memoryRequest"] > 1
-        assert int(told["activeDeadlineSeconds"]) > 0
         labels = told["podMetadata"]["labels"]
         assert labels["team"] == "neuroradiology"
         assert labels["app.kubernetes.io/component"] == name.split("-")[0]
+        needs = GPU.step(labels["app.kubernetes.io/component"])
+        gigabytes = int(needs.memory.removesuffix("Gi")) * 2**30 / 1e9
+        assert container["resources"]["memoryLimit"] == container["resources"]["memoryRequest"] == gigabytes
+        cores = {"500m": 0.5}.get(needs.cpu) or float(needs.cpu)
+        assert container["resources"]["cpuRequest"] == cores
+        assert int(told["activeDeadlineSeconds"]) == needs.timeout
 
 
 def test_every_task_is_tried_again_after_a_growing_wait(package):
@@ -107,8 +110,15 @@ def test_training_has_a_gpu_its_nodes_and_shared_memory():
     assert told["emptyDirMounts"] == [
         {"medium": "Memory", "mountPath": "/dev/shm", "sizeLimit": "4Gi", "volumeName": "shared-memory"}
     ]
-    others = [one for name, one in executors(compiled("training", GPU)).items() if name != "train"]
-    assert not any("accelerator" in container["resources"] for container, _ in others)
+
+
+@pytest.mark.parametrize("pipeline", list(PIPELINES))
+def test_what_trains_and_nothing_else_has_a_gpu(pipeline):
+    found = executors(compiled(pipeline, GPU))
+    assert {name for name, (one, _) in found.items() if "accelerator" in one["resources"]} == {
+        "train",
+        "search",
+    } & set(found)
 
 
 def test_without_a_gpu_pool_nothing_asks_for_one():
@@ -197,3 +207,5 @@ def test_the_settings_of_the_clusters_fit_the_pipelines(pipeline, name):
     given = graph["root"]["inputDefinitions"]["parameters"]
     assert given["data_root"]["defaultValue"] == settings.storage.data_root
     assert given["tracking_uri"]["defaultValue"] == settings.tracking_uri
+    if "cluster_settings" in given:  # what trains here trains on as many nodes, whichever pipeline it is
+        assert given["cluster_settings"]["defaultValue"].endswith("/settings/training.yaml")

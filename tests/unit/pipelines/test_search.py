@@ -1,4 +1,4 @@
-"""The search's graph: after the data steps a search, whose overrides the training takes."""
+"""The search's graph: after the data steps a search, whose overrides the training takes; the gate at its end."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ def test_the_search_stands_between_the_examples_and_the_training(package):
         "train": {"preprocess", "search"},
         "evaluate": {"preprocess", "train"},
         "register": {"train", "evaluate"},
+        "promote": {"validate", "ingest", "evaluate", "register"},
     }
     overrides = tasks["train"]["inputs"]["parameters"]["overrides"]
     assert overrides == {"taskOutputParameter": {"producerTask": "search", "outputParameterKey": "Output"}}

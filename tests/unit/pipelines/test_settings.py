@@ -38,6 +38,7 @@ def test_every_fault_is_told_at_once(load):
     [
         ({"train": {"memory": "lots"}}, "steps.train: memory: String should match"),
         ({"train": {"gpus": 1}}, "steps.train: gpus: Extra inputs are not permitted"),
+        ({"trian": {"memory": "9Gi"}}, "steps: expected only default, validate, ingest, audit,"),
         ({"train": {"pool": "gpu"}}, "steps.train.pool: expected one of [], found 'gpu'"),
         ({"train": {"accelerators": 1}}, "expected a pool that names its accelerator, found 'no pool'"),
     ],

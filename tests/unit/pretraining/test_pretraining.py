@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 from angiopipe import models
+from angiopipe.imaging.preprocess import TRANSFORMS
 from angiopipe.models.octoview import FLIPPED, MIRRORED_LOCATIONS, RIGHT
 from angiopipe.pretraining.batches import view_batches
 from angiopipe.pretraining.network import PretrainingNetwork, hand_over, loss
@@ -30,7 +31,7 @@ def source(recipe, tmp_path_factory):
     return make_views(tmp_path_factory.mktemp("views"), recipe.preprocessing, 4, 6, seed=3, processes=1)
 
 
-def test_views_are_made_once_and_show_the_sacs(recipe, source, tmp_path):
+def test_views_are_made_once_and_show_the_sacs(recipe, source, tmp_path, monkeypatch):
     assert (source.views.shape, source.sacs.shape) == ((6, 8, SIZE, SIZE), (6, 8, POSITIONS, POSITIONS))
     again = make_views(tmp_path, recipe.preprocessing, 4, 6, seed=3, processes=2)
     np.testing.assert_array_equal(again.views, source.views)
@@ -38,6 +39,9 @@ def test_views_are_made_once_and_show_the_sacs(recipe, source, tmp_path):
     made = [path.stat().st_mtime_ns for path in tmp_path.rglob("*.npy")]
     make_views(tmp_path, recipe.preprocessing, 4, 6, seed=3, processes=2)
     assert [path.stat().st_mtime_ns for path in tmp_path.rglob("*.npy")] == made
+    monkeypatch.setitem(TRANSFORMS, "octoview", TRANSFORMS["octoview"] + 1)
+    make_views(tmp_path, recipe.preprocessing, 4, 6, seed=3, processes=2)
+    assert len(list(tmp_path.rglob("*.npy"))) == 2 * len(made)  # other pixels
     with_sac = source.views[source.sacs.any((2, 3))]
     assert len(with_sac) > 4
     # A sac is filled with contrast: darker than its view as a whole.

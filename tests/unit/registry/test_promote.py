@@ -9,10 +9,11 @@ from pathlib import Path
 import mlflow
 import pytest
 
+from angiopipe.records.manifest import InventoryManifest
 from angiopipe.registry.aliases import CHAMPION, Aliases
 from angiopipe.registry.champion import describe, history, rollback
 from angiopipe.registry.pointed import point_mlflow_at
-from angiopipe.registry.promote import promote
+from angiopipe.registry.promote import _note_studies, promote
 from angiopipe.registry.verdict import Verdict
 from tests.unit.registry.gate_world import NAME, World, make_world, write_inventory
 
@@ -134,9 +135,6 @@ def test_a_champion_of_another_test_set_is_scored_anew_and_its_training_is_remem
     world.client.set_model_version_tag(NAME, "1", "gate_test_fingerprint", "another")
     earlier = write_inventory(tmp_path / "earlier", {0: "train", 1: "train", 2: "validation", 900: "test"})
     present = write_inventory(tmp_path / "present", {0: "test", 1: "test", 2: "test", 3: "test", 4: "train"})
-    from angiopipe.records.manifest import InventoryManifest
-    from angiopipe.registry.promote import _note_studies
-
     run = world.client.get_model_version(NAME, "1").run_id
     _note_studies(world.client, run, InventoryManifest.read(earlier))
     promote(**world.arguments(2), inventory=present)
@@ -144,6 +142,26 @@ def test_a_champion_of_another_test_set_is_scored_anew_and_its_training_is_remem
     assert (verdict.champion_scores, verdict.champion_tested_on) == ("scored", "another")
     assert verdict.exposure.startswith("2 of the 4 test studies trained the champion and 1 validated it")
     assert "biased against the challenger" in verdict.exposure
+
+
+@pytest.mark.parametrize(
+    ("ensemble", "told"), [("0", "its score is flattered"), ("5", "chose no member's weights or epoch")]
+)
+def test_validation_studies_flatter_a_single_champion_and_no_ensemble(world, tmp_path, ensemble, told):
+    """An ensemble chooses weights and epochs on folds of its training studies."""
+    crown(world, 1)
+    world.client.set_model_version_tag(NAME, "1", "gate_test_fingerprint", "another")
+    run = world.client.get_model_version(NAME, "1").run_id
+    world.client.log_param(run, "training.ensemble", ensemble)
+    _note_studies(
+        world.client,
+        run,
+        InventoryManifest.read(write_inventory(tmp_path / "e", {1: "train", 2: "validation"})),
+    )
+    promote(**world.arguments(2), inventory=write_inventory(tmp_path / "p", {2: "test", 3: "test"}))
+    exposure = recorded(world, 2)[0].exposure
+    assert exposure.startswith("0 of the 2 test studies trained the champion and 1 validated it")
+    assert told in exposure
 
 
 @pytest.mark.parametrize("damage", ["deleted artefact", "deleted version"])

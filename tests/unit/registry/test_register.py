@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,8 +11,9 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from angiopipe.records.manifest import EvaluationManifest
+from angiopipe.records.manifest import EvaluationManifest, Member, ModelManifest, ensemble_sha256
 from angiopipe.registry.register import RegistrationManifest, register
+from angiopipe.storage import file_sha256
 from tests import finished_run
 
 NAME = "aneurysm-detector"
@@ -69,6 +71,31 @@ def files(client: MlflowClient, run_id: str, folder: str | None = None) -> set[s
     for item in client.list_artifacts(run_id, folder):
         found |= files(client, run_id, item.path) if item.is_dir else {item.path}
     return found
+
+
+@pytest.mark.slow
+def test_an_ensembles_run_tells_each_members_epoch_and_none_of_its_own(tmp_path: Path) -> None:
+    arguments = finished_run.write_run(tmp_path)
+    model, evaluation = (
+        ModelManifest.read(arguments["model"]),
+        EvaluationManifest.read(arguments["evaluation"]),
+    )
+    members = []
+    for number, (epoch, auroc) in enumerate([(2, 0.6), (3, 0.7)]):
+        weights = shutil.copy(model.weights_uri, f"{model.location}/member-{number}.weights.h5")
+        sha256 = file_sha256(Path(weights))
+        members.append(
+            Member(weights=Path(weights).name, weights_sha256=sha256, best_epoch=epoch, fold_auroc=auroc)
+        )
+    named = {"weights_sha256": ensemble_sha256(members)}
+    model.model_copy(update={**named, "best_epoch": 0, "members": tuple(members)}).write(arguments["model"])
+    evaluation.model_copy(update=named).write(arguments["evaluation"])
+    registration = register(**arguments)
+    metrics = MlflowClient(registration.tracking_uri).get_run(registration.mlflow_run_id).data.metrics
+    assert "best_epoch" not in metrics
+    for number, member in enumerate(members):
+        assert metrics[f"member-{number}/best_epoch"] == member.best_epoch
+        assert metrics[f"member-{number}/fold_auroc"] == member.fold_auroc
 
 
 @pytest.mark.slow
