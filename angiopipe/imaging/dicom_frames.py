@@ -154,8 +154,11 @@ def _refuse_damaged(coded: bytes, dataset: Dataset) -> None:
         _refuse_damaged_rle(coded, dataset)
     elif coded.startswith(b"\xff\xd8") and frame.marker != _JPEG_LS:
         _refuse_damaged_jpeg(coded, frame, dataset)
-    elif frame.marker != _JPEG_LS:  # JPEG-LS's decoder refuses damage by itself.
+    elif frame.marker != _JPEG_LS:
         codestream.refuse_damaged_jpeg2000(coded)
+    elif not coded.rstrip(b"\0").endswith(b"\xff\xd9"):
+        # Its decoder refuses all other damage by itself, but looks for an end that is not there for minutes.
+        raise _damaged(dataset, "no end marker")
 
 
 def _refuse_damaged_jpeg(coded: bytes, frame: codestream.JpegFrame, dataset: Dataset) -> None:
