@@ -12,22 +12,34 @@ import re
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from angiopipe.clinical import NAMES
 from angiopipe.study import LABELS
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 PROCESS = Path(__file__).with_name("consumer_process.py")
 LAST_LINES = 12
 
 
 class UnservableModel(ValueError):
-    """A registered model that cannot be loaded or does not answer."""
+    """A registered model that cannot be loaded or does not answer.
+
+    Attributes:
+      faults: what the model found wrong with the studies, one line each; empty if it is something else.
+    """
+
+    def __init__(self, message: str, faults: Sequence[str] = ()):
+        super().__init__(message)
+        self.faults = list(faults)
 
 
 class Consumer:
@@ -35,6 +47,7 @@ class Consumer:
 
     def __init__(self, model_uri: str, tracking_uri: str):
         self.model_uri = model_uri
+        self._asking = threading.Lock()
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (closed on exit)
         # -P: our folder must not be where the child looks for modules first.
         self._process = subprocess.Popen(
@@ -73,6 +86,15 @@ class Consumer:
             self._ask({"rows": list(studies), "labels": list(LABELS), "optional": NAMES}), np.float64
         )
 
+    def predict(self, data: pd.DataFrame, params: Mapping[str, Any]) -> pd.DataFrame:
+        """Scores a table as the registered model itself does, with all of its columns.
+
+        Raises:
+          UnservableModel: the model cannot be loaded, or refuses the studies.
+        """
+        with self._asking:
+            return self._ask({"table": data, "params": dict(params)})
+
     def answer_example(self) -> np.ndarray:
         """(1, 22): what the model answers to the made-up study it was registered with.
 
@@ -92,7 +114,7 @@ class Consumer:
         try:
             pickle.dump(question, self._process.stdin)
             self._process.stdin.flush()
-            answer, error = pickle.load(self._process.stdout)
+            answer, error, faults = pickle.load(self._process.stdout)
         except (EOFError, BrokenPipeError, pickle.UnpicklingError):
             self._process.wait()
             lines = "\n    ".join(self._told().strip().splitlines()[-LAST_LINES:])
@@ -100,7 +122,7 @@ class Consumer:
                 f"{self.model_uri} could not be loaded (exit {self._process.returncode}):\n    {lines}"
             ) from None
         if error:
-            raise UnservableModel(f"{self.model_uri} {error}")
+            raise UnservableModel(f"{self.model_uri} {error}", faults)
         return answer
 
     def _told(self) -> str:

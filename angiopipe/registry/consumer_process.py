@@ -1,6 +1,7 @@
 """The process behind `consumer`: imports MLflow and what the model brings along, and nothing of ours.
 
-Reads pickled questions from its parent on standard input and writes pickled (answer, error) pairs.
+Reads pickled questions from its parent on standard input and writes pickled triples: answer, error, and
+the faults that the error names one by one.
 """
 
 import base64
@@ -28,16 +29,19 @@ def main(model_uri: str) -> None:
             return
         try:
             answer = None if failure else ask(model, question)
-            pickle.dump((answer, failure), answers)
+            pickle.dump((answer, failure, []), answers)
         except Exception as error:
-            pickle.dump((None, f"failed on studies: {type(error).__name__}: {error}"), answers)
+            told = f"failed on studies: {type(error).__name__}: {error}"
+            pickle.dump((None, told, [str(fault) for fault in getattr(error, "faults", ())]), answers)
         answers.flush()
 
 
-def ask(model: Any, question: dict[str, Any]) -> list[list[float]]:
-    """The probabilities of the labels asked for, a list a study."""
+def ask(model: Any, question: dict[str, Any]) -> Any:
+    """The whole answer to a table, or the probabilities of the labels asked for, a list a study."""
     import pandas as pd
 
+    if "table" in question:
+        return model.predict(question["table"], params=question["params"])
     if question["rows"] is None:
         example = model.input_example
         rows = example.map(lambda value: base64.b64decode(value) if isinstance(value, str) else value)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from angiopipe import defaults, storage
 from angiopipe.dataflow.score import PredictionsManifest, make_predictions, plan_scoring, write_tables
 from angiopipe.faults import Fault, fault_table
+from angiopipe.registry.consumer import Consumer
 from angiopipe.registry.pointed import point_mlflow_at, quieten_mlflow
 from angiopipe.registry.register import tracking_uri_of
 from angiopipe.step import record_figures, run_folder, step
@@ -43,12 +44,8 @@ class RegisteredModel:
     weights_sha256: str
 
     def __call__(self) -> Predictor:
-        """Loads the model from the registry."""
-        point_mlflow_at(self.tracking_uri)
-        import mlflow
-
-        model: Predictor = mlflow.pyfunc.load_model(f"models:/{self.name}/{self.version}")
-        return model
+        """Loads the model from the registry, with the code it was registered with, in a process of its own."""
+        return Consumer(f"models:/{self.name}/{self.version}", self.tracking_uri)
 
     def clinical_columns(self) -> tuple[str, ...]:
         """The clinical variables that enter the model.

@@ -13,7 +13,6 @@ import pytest
 from angiopipe.dataflow.preprocess import preprocess
 from angiopipe.evaluation.evaluate import check_preprocessing
 from angiopipe.records.manifest import ExamplesManifest, ModelManifest, StudiesManifest
-from angiopipe.registry.pointed import point_mlflow_at
 from angiopipe.training.search import SearchManifest, search
 from angiopipe.training.train import train
 from tests.released.unpacked import unpack
@@ -117,15 +116,3 @@ def test_examples_have_another_name_and_the_same_bytes(data, name, tmp_path):
     assert made.fingerprint != before.fingerprint
     assert made.shards == before.shards  # sizes and SHA-256s
     assert made.preprocessing_digest == before.preprocessing_digest
-
-
-def test_its_package_is_told_from_what_this_process_does(data, told):
-    """In a process with an angiopipe of its own, the package's predictor meets today's preprocessing."""
-    point_mlflow_at(f"sqlite:///{data}/mlflow.db")
-    mlflow.pyfunc.load_model("models:/octoview@champion")
-    _, manifest = trained(data)["octoview"]
-    assert "found octoview 1, decoding 1, OpenCV" in told.text
-    assert (
-        f"fields {manifest.recipe.preprocessing.digest()} in this process; its answers may differ"
-        in told.text
-    )

@@ -30,6 +30,7 @@ from angiopipe.registry.consumer import Consumer
 from angiopipe.registry.news import NewsManifest, news
 from angiopipe.registry.promote import PromotionManifest
 from angiopipe.registry.register import RegistrationManifest
+from angiopipe.registry.score import score
 from angiopipe.study import LABELS, VIEW_NAMES
 from angiopipe.training.search import SearchManifest
 from pipelines.graphs import PIPELINES, parameters
@@ -140,6 +141,20 @@ def test_its_predictions_are_read(released):
     scored = list(read_predictions(manifest))
     assert len(scored) == 4
     assert all(0 <= study.probabilities[0] <= 1 for study in scored)
+
+
+def test_its_champion_scores_in_todays_line(released, tmp_path):
+    """With the code it was registered with: this release's may read requests otherwise."""
+    (path,) = released.glob("data/predictions/*/manifest.json")
+    test = released / "cohort" / "test_set"
+    made = score(
+        str(test / "images"), str(test / "test.csv"), str(tmp_path / "out.json"), str(tmp_path / "root"),
+        tracking_uri=tracking_uri(released), model_name="octoview", clinical=str(test / "clinical.csv"),
+    )  # fmt: skip
+    before = PredictionsManifest.read(str(path)).model_copy(update={"location": str(path.parent)})
+    for then, now in zip(read_predictions(before), read_predictions(made), strict=True):
+        assert (then.index, then.decision, then.sha256) == (now.index, now.decision, now.sha256)
+        np.testing.assert_allclose(now.probabilities, then.probabilities, atol=1e-5)
 
 
 def test_its_ledger_is_gone_on_with(released, capsys):
