@@ -14,12 +14,14 @@ import pandas as pd
 import pydicom
 import pytest
 from PIL import Image
+from pydicom.uid import JPEGLosslessSV1
 
 from angiopipe import models
 from angiopipe.imaging.preprocess import preprocess_study
 from angiopipe.registry.experimental import ANSWERS, COLUMNS
 from angiopipe.study import ANEURYSM, LABELS, LOCATIONS, VIEW_NAMES
 from tests.packaged_model import Packaged, package_model
+from tests.unit.imaging.encoders import by_opencv, image, in_dicom, lossless_jpeg, written
 
 
 @pytest.fixture(scope="module")
@@ -159,6 +161,34 @@ def test_a_column_that_is_no_view_is_an_error_in_words(model, cohort, as_dict):
         model.predict(sent)
     with pytest.raises(ValueError, match="column 'image' is no view"):
         model.predict(pd.DataFrame({"image": [b"x"]}))
+
+
+def test_pixels_that_lie_are_refused_as_in_validation(model, cohort):
+    """Each is whole to its last marker: nobody but a strict decoder sees that half of it is another picture."""
+    picture = cv2.imdecode(np.frombuffer(views(cohort, 0)["LI-A"], np.uint8), cv2.IMREAD_GRAYSCALE)
+    rotated = io.BytesIO()
+    exif = Image.Exif()
+    exif[274] = 6
+    Image.fromarray(picture).save(rotated, "JPEG", exif=exif)
+    frame = lossless_jpeg(picture, 8)
+    strips = by_opencv(".tiff", picture, cv2.IMWRITE_TIFF_COMPRESSION, 5, cv2.IMWRITE_TIFF_ROWSPERSTRIP, 8)
+    lying = {
+        "LI-A": half_lost(by_opencv(".jpg", picture)),
+        "LI-B": half_lost(rotated.getvalue()),
+        "LV-A": strips[: len(strips) // 3] + bytes(len(strips) // 3) + strips[2 * len(strips) // 3 :],
+        "LV-B": in_dicom(half_lost(frame), JPEGLosslessSV1, picture.shape),
+        "RI-A": written(image(np.stack([picture] * 4), NumberOfFrames=1)),
+    }
+    with pytest.raises(ValueError, match="5 faults in 1 studies; nothing was scored") as caught:
+        model.predict(pd.DataFrame([{**views(cohort, 0), **lying}]))
+    for view in lying:
+        assert f"row 0, view {view}: expected " in str(caught.value)
+
+
+def half_lost(jpeg: bytes) -> bytes:
+    """A JPEG that lost a sixth of its scan from the middle, its end marker there."""
+    start = (len(jpeg) + jpeg.index(b"\xff\xda")) // 2
+    return jpeg[:start] + jpeg[start + (len(jpeg) - start) // 3 :]
 
 
 @pytest.mark.parametrize("bomb", ["png", "tiff", "dicom"])
