@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import posixpath
@@ -45,17 +46,47 @@ def absolute(uri: str) -> str:
     return str(local_path(uri).absolute()) if is_local(uri) else uri.rstrip("/")
 
 
+def in_words(error: OSError) -> str:
+    """What was found where a file was expected."""
+    if isinstance(error, FileNotFoundError | NotADirectoryError):
+        return "nothing there"
+    if isinstance(error, IsADirectoryError):
+        return "a folder"
+    return error.strerror or str(error).partition("\n")[0] or type(error).__name__
+
+
+@contextmanager
+def _asked(uri: str) -> Iterator[None]:
+    """Whatever a store's driver raises is an error of the operating system, as that of a local file is.
+
+    Raises:
+      OSError: the store refuses, cannot be reached, or no driver for it is installed.
+    """
+    try:
+        yield
+    except OSError:
+        raise
+    except Exception as error:
+        store = uri.partition("://")[0]
+        what = f"no answer from {store}:// ({type(error).__name__}: {error})"
+        raise OSError(errno.EIO, what, uri) from error
+
+
 def exists(uri: str) -> bool:
     if is_local(uri):
         return local_path(uri).exists()
-    filesystem, path = fsspec.core.url_to_fs(uri)
-    return bool(filesystem.exists(path))
+    with _asked(uri):
+        filesystem, path = fsspec.core.url_to_fs(uri)
+        return bool(filesystem.exists(path))
 
 
 def read_bytes(uri: str) -> bytes:
     # A Path costs as much time as reading a view.
-    with open(uri.removeprefix("file://"), "rb") if is_local(uri) else fsspec.open(uri, "rb") as file:
-        return file.read()
+    if is_local(uri):
+        with open(uri.removeprefix("file://"), "rb") as file:
+            return file.read()
+    with _asked(uri), fsspec.open(uri, "rb") as file:
+        return bytes(file.read())
 
 
 def write_bytes(uri: str, content: bytes) -> None:
@@ -90,19 +121,38 @@ def remove_folder(uri: str) -> None:
         filesystem.rm(path, recursive=True)
 
 
+def is_folder(uri: str) -> bool:
+    if is_local(uri):
+        return local_path(uri).is_dir()
+    with _asked(uri):
+        filesystem, path = fsspec.core.url_to_fs(uri)
+        return bool(filesystem.isdir(path))
+
+
 def list_files(uri: str) -> list[str]:
     """The URIs of the files directly in a folder, sorted; empty where there is no such folder."""
+    return _listed(uri, folders=False)
+
+
+def list_folders(uri: str) -> list[str]:
+    """The URIs of the folders directly in a folder, sorted; empty where there is no such folder."""
+    return _listed(uri, folders=True)
+
+
+def _listed(uri: str, folders: bool) -> list[str]:
     if is_local(uri):
         folder = local_path(uri)
         if not folder.is_dir():
             return []
         with os.scandir(folder) as entries:  # Knows files from folders without asking for each.
-            return sorted(entry.path for entry in entries if entry.is_file())
-    filesystem, path = fsspec.core.url_to_fs(uri)
-    if not filesystem.exists(path):
-        return []
-    entries = filesystem.ls(path, detail=True)
-    return sorted(filesystem.unstrip_protocol(e["name"]) for e in entries if e["type"] == "file")
+            return sorted(e.path for e in entries if (e.is_dir() if folders else e.is_file()))
+    with _asked(uri):
+        filesystem, path = fsspec.core.url_to_fs(uri)
+        if not filesystem.exists(path):
+            return []
+        entries = filesystem.ls(path, detail=True)
+    kind = "directory" if folders else "file"
+    return sorted(filesystem.unstrip_protocol(e["name"]) for e in entries if e["type"] == kind)
 
 
 def sweep(uri: str) -> None:
@@ -133,8 +183,9 @@ def new_file(uri: str) -> Iterator[Path]:
         if local:
             path.replace(local_path(uri))
         else:
-            filesystem, remote = fsspec.core.url_to_fs(uri)
-            filesystem.put_file(str(path), remote)
+            with _asked(uri):
+                filesystem, remote = fsspec.core.url_to_fs(uri)
+                filesystem.put_file(str(path), remote)
     finally:
         path.unlink(missing_ok=True)
 
@@ -148,8 +199,9 @@ def staged(uri: str) -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="angiopipe-"))
     try:
         path = folder / posixpath.basename(uri)
-        filesystem, remote = fsspec.core.url_to_fs(uri)
-        filesystem.get_file(remote, str(path))
+        with _asked(uri):
+            filesystem, remote = fsspec.core.url_to_fs(uri)
+            filesystem.get_file(remote, str(path))
         yield path
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import pandas as pd
 
 from angiopipe.clinical import MODEL_NAMES, NAMES, REMEDY, UNKNOWN, VARIABLES
-from angiopipe.cohort.labels import SAFE_INDEX, decoded_text
-from angiopipe.faults import Fault, FaultyStudies
+from angiopipe.cohort.labels import SAFE_INDEX
+from angiopipe.faults import Fault
 from angiopipe.study import INDEX
+from angiopipe.tables import Columns, read_table
+
+COLUMNS = Columns((INDEX,), NAMES, some="clinical")
 
 
 def read_clinical(uri: str, studies: Collection[str]) -> tuple[pd.DataFrame, list[Fault]]:
@@ -25,18 +26,22 @@ def read_clinical(uri: str, studies: Collection[str]) -> tuple[pd.DataFrame, lis
     Returns:
       `Index` (str) and the file's variables (int64: years, or the place in the variable's categories,
       -1 if unknown), one row for each line without a fault, in the order of the file; and the faults
-      of the others: an Index missing, unsafe as a file name, given twice or no study's, or values
-      that cannot be.
+      of the others: a cell too many or too few, an Index missing, unsafe as a file name, given twice
+      or no study's, or values that cannot be.
 
     Raises:
       FaultyStudies: nothing can be read: a column is unknown or twice there, `Index` or all
-        variables are missing, there is no study, or the file is no text.
+        variables are missing, there is no study, or the file is no CSV.
     """
-    names, rows = _rows(uri) if uri else ([], [])
+    if not uri:
+        return pd.DataFrame({INDEX: pd.Series(dtype="str")}), []
+    read = read_table(uri, COLUMNS, file=uri)
+    names, faults = list(read.columns[1:]), read.faults
+    rows = [(line, dict(zip(read.columns, cells, strict=True))) for line, cells in read.rows]
     lines: dict[str, list[int]] = {}
     for line, row in rows:
         lines.setdefault(row[INDEX], []).append(line)
-    faults, kept = [], []
+    kept = []
     for line, row in rows:
         values, wrong = _values(row, names)
         wrong += _index_faults(row[INDEX], lines[row[INDEX]], studies)
@@ -44,6 +49,7 @@ def read_clinical(uri: str, studies: Collection[str]) -> tuple[pd.DataFrame, lis
         if not wrong:
             kept.append((row[INDEX], *values))
     table = pd.DataFrame(kept, columns=[INDEX, *names])
+    faults.sort(key=lambda fault: fault.line or 0)
     return table.astype({INDEX: "str", **dict.fromkeys(names, "int64")}), faults
 
 
@@ -67,37 +73,6 @@ def model_values(table: pd.DataFrame) -> dict[str, tuple[int, ...]]:
         index: tuple(map(int, values))
         for index, values in zip(table[INDEX], zip(*columns, strict=True), strict=True)
     }
-
-
-def _rows(uri: str) -> tuple[list[str], list[tuple[int, Mapping[str, str]]]]:
-    """The variables there are, in their own order, and each study's line and cells."""
-    rows = [[cell.strip() for cell in row] for row in csv.reader(io.StringIO(decoded_text(uri)))]
-    lines = [(number, row) for number, row in enumerate(rows, 1) if any(row)]
-    if not lines:
-        raise FaultyStudies(f"{uri}: expected the header {_header()}, found an empty file", [])
-    header = lines[0][1]
-    _refuse_header(header, uri)
-    if len(lines) == 1:
-        raise FaultyStudies(f"{uri}: expected at least one study below the header, found none", [])
-    names = [name for name in NAMES if name in header]
-    empty = dict.fromkeys(header, "")
-    # Spreadsheets leave empty cells at the end of a line, or leave them out.
-    return names, [(number, {**empty, **dict(zip(header, row, strict=False))}) for number, row in lines[1:]]
-
-
-def _header() -> str:
-    return f"{INDEX} and any of {', '.join(NAMES)}"
-
-
-def _refuse_header(header: Sequence[str], uri: str) -> None:
-    named = [name for name in header if name]
-    wrong = [] if INDEX in named else [f"column {INDEX} is missing"]
-    wrong += [] if set(named) & set(NAMES) else ["every clinical column is missing"]
-    wrong += [f"column {name!r} is unknown" for name in named if name not in (INDEX, *NAMES)]
-    twice = sorted({name for name in named if named.count(name) > 1})
-    wrong += [f"column {name} is there {named.count(name)} times" for name in twice]
-    if wrong:
-        raise FaultyStudies(f"{uri}: expected the header {_header()} in any order:", wrong)
 
 
 def _values(row: Mapping[str, str], names: Sequence[str]) -> tuple[list[int], list[tuple[str, str, str]]]:

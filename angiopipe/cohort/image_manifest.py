@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import posixpath
 import re
 from dataclasses import dataclass
@@ -11,23 +9,25 @@ from dataclasses import dataclass
 import pandas as pd
 
 from angiopipe import storage
+from angiopipe.cohort.labels import SAFE_INDEX
 from angiopipe.faults import Fault, FaultyStudies
 from angiopipe.study import INDEX, VIEW_NAMES
+from angiopipe.tables import Columns, read_table
 
-HEADER = (INDEX, "view", "path")
 FRAME = "frame"
+HEADER = Columns((INDEX, "view", "path"), (FRAME,), rows="image")
 COLUMNS = (INDEX, "view", "uri", FRAME, "line")
 
 _SCHEMES = ("file", "gs", "s3")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class _Row:
+    line: int
     index: str
     view: str
     path: str
-    frame: str
-    line: int
+    frame: str = ""
 
 
 def read_image_manifest(uri: str) -> pd.DataFrame:
@@ -45,10 +45,12 @@ def read_image_manifest(uri: str) -> pd.DataFrame:
       given) and `line` (its line in the file), in the order of the file.
 
     Raises:
-      FaultyStudies: a column is missing or unknown, an Index is unsafe as a file name, a view is
-        unknown or given twice, a path or frame cannot be. All faults at once.
+      FaultyStudies: it is no CSV, a column is missing or unknown, a line has a cell too many or too few,
+        an Index is unsafe as a file name, a view is unknown or given twice, a path or frame cannot be.
+        All faults at once.
     """
-    rows, faults = _rows(uri)
+    table = read_table(uri, HEADER, file=uri)
+    rows, faults = [_Row(line, *cells) for line, cells in table.rows], table.faults
     for row in rows:
         faults += _row_faults(row, uri)
     faults += _repeated(rows, uri)
@@ -56,58 +58,19 @@ def read_image_manifest(uri: str) -> pd.DataFrame:
         raise FaultyStudies(
             f"{uri}: {len(faults)} faults in the image manifest; correct them and run again:", faults
         )
-    table = pd.DataFrame(
+    images = pd.DataFrame(
         [(row.index, row.view, _resolved(row.path, uri), row.frame or None, row.line) for row in rows],
         columns=list(COLUMNS),
     )
-    return table.astype({INDEX: "str", "view": "str", "uri": "str"}).assign(
+    return images.astype({INDEX: "str", "view": "str", "uri": "str"}).assign(
         frame=pd.array([int(row.frame) if row.frame else None for row in rows], dtype="Int64")
     )
-
-
-def _rows(uri: str) -> tuple[list[_Row], list[Fault]]:
-    """The lines that have as many fields as the header; faults of the others."""
-    try:
-        text = storage.read_bytes(uri).decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise FaultyStudies(
-            f"{uri}: expected text in UTF-8, found other bytes; save it as CSV UTF-8", []
-        ) from None
-    lines = csv.reader(io.StringIO(text, newline=""))
-    header = [name.strip() for name in next(lines, [])]
-    _refuse_header(header, uri)
-    rows, faults = [], []
-    for fields in lines:
-        if not any(field.strip() for field in fields):
-            continue
-        if len(fields) != len(header):
-            found = f"{len(fields)}: a comma too few or too many"
-            faults.append(_fault("", "", uri, lines.line_num, f"{len(header)} fields", found))
-            continue
-        record = dict(zip(header, (field.strip() for field in fields), strict=True))
-        rows.append(
-            _Row(record[INDEX], record["view"], record["path"], record.get(FRAME, ""), lines.line_num)
-        )
-    if not rows and not faults:
-        faults.append(_fault("", "", uri, lines.line_num, "at least one image", "none"))
-    return rows, faults
-
-
-def _refuse_header(header: list[str], uri: str) -> None:
-    missing = [f"column {name} is missing" for name in HEADER if name not in header]
-    unknown = [f"column {name!r} is unknown" for name in header if name not in (*HEADER, FRAME)]
-    twice = [f"column {name} is there twice" for name in (*HEADER, FRAME) if header.count(name) > 1]
-    if missing or unknown or twice:
-        raise FaultyStudies(
-            f"{uri}: expected the header {','.join(HEADER)} or {','.join((*HEADER, FRAME))}, in any order:",
-            [*missing, *unknown, *twice],
-        )
 
 
 def _row_faults(row: _Row, uri: str) -> list[Fault]:
     where = (row.index, row.view, uri, row.line)
     faults = []
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", row.index):
+    if not re.fullmatch(SAFE_INDEX, row.index):
         expected = "an Index of letters, digits, '_', '.', '-'"
         faults.append(_fault("", "", uri, row.line, expected, repr(row.index)))
     if row.view not in VIEW_NAMES:

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterator
 
 import pandas as pd
 
-from angiopipe import storage
-from angiopipe.faults import Fault, FaultyStudies
+from angiopipe.faults import Fault
 from angiopipe.study import ANEURYSM, INDEX, LABELS, LOCATIONS
+from angiopipe.tables import Columns, read_table
 
-HEADER = ",".join((INDEX, *LABELS))
+COLUMNS = Columns((INDEX, *LABELS))
 LINE = "line"
-
-ENCODINGS = ("utf-8-sig", "cp949")
-"""Tried in this order; Korean spreadsheets save CP949, others UTF-8 with or without a byte order mark."""
 
 SAFE_INDEX = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}"
 """An Index becomes part of file names, so it holds no path, blank or control character."""
@@ -30,65 +25,22 @@ def read_labels(uri: str) -> tuple[pd.DataFrame, list[Fault]]:
 
     Returns:
       The lines without a fault: columns `Index` (str), the 22 labels (uint8) and `line` (in the
-      file), sorted by `Index`; and the faults of the others: an Index missing, unsafe as a file
-      name or given twice, a value that is not 0 or 1, `Aneurysm` at odds with the locations.
+      file), sorted by `Index`; and the faults of the others: a cell too many or too few, an Index
+      missing, unsafe as a file name or given twice, a value that is not 0 or 1, `Aneurysm` at odds
+      with the locations.
 
     Raises:
       FaultyStudies: nothing can be read: a column is missing, unknown or twice there, the file is
-        empty, has no studies, or is no text.
+        empty, has no studies, or is no CSV.
     """
-    table = _read_table(uri)
-    faults = [*_schema_faults(table), *_contradictions(table)]
+    read = read_table(uri, COLUMNS)
+    table = pd.DataFrame([row.cells for row in read.rows], columns=list(read.columns), dtype=str)
+    table[LINE] = [row.line for row in read.rows]
+    faults = [*read.faults, *_schema_faults(table), *_contradictions(table)]
     faulty = {fault.line for fault in faults}
     kept = table[~table[LINE].isin(faulty)]
     labels = kept[[INDEX, *LABELS, LINE]].astype(dict.fromkeys(LABELS, "uint8"))
     return labels.sort_values(INDEX, ignore_index=True), sorted(faults, key=lambda fault: fault.line or 0)
-
-
-def _read_table(uri: str) -> pd.DataFrame:
-    """All cells as text without surrounding blanks, and each row's line; blank lines are passed over."""
-    rows = [[cell.strip() for cell in row] for row in csv.reader(io.StringIO(decoded_text(uri)))]
-    lines = [(number, row) for number, row in enumerate(rows, 1) if any(row)]
-    if not lines:
-        raise FaultyStudies(f"{uri}: expected the header {HEADER}, found an empty file", [])
-    _refuse_header(lines[0][1], uri)
-    width = len(lines[0][1])
-    # Spreadsheets leave empty cells at the end of a line, or leave them out.
-    table = pd.DataFrame(
-        [(row + [""] * width)[:width] for _, row in lines[1:]], columns=lines[0][1], dtype=str
-    )
-    table = table[[INDEX, *LABELS]].assign(**{LINE: [number for number, _ in lines[1:]]})
-    if table.empty:
-        raise FaultyStudies(f"{uri}: expected at least one study below the header, found none", [])
-    return table
-
-
-def decoded_text(uri: str) -> str:
-    """A CSV's text, in whichever of `ENCODINGS` it is.
-
-    Raises:
-      FaultyStudies: it is in none of them.
-    """
-    content = storage.read_bytes(uri)
-    for encoding in ENCODINGS:
-        try:
-            return content.decode(encoding)
-        except UnicodeDecodeError:
-            continue
-    raise FaultyStudies(
-        f"{uri}: expected text in UTF-8 or CP949, found other bytes; save it as CSV UTF-8", []
-    )
-
-
-def _refuse_header(header: list[str], uri: str) -> None:
-    expected, named = (INDEX, *LABELS), [name for name in header if name]
-    wrong = [f"column {name} is missing" for name in expected if name not in named]
-    wrong += [f"column {name!r} is unknown" for name in named if name not in expected]
-    wrong += [
-        f"column {name} is there {named.count(name)} times" for name in expected if named.count(name) > 1
-    ]
-    if wrong:
-        raise FaultyStudies(f"{uri}: expected the header {HEADER} in any order:", wrong)
 
 
 def _schema_faults(table: pd.DataFrame) -> Iterator[Fault]:

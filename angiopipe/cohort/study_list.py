@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 
 import pandas as pd
 
-from angiopipe.cohort.labels import LINE, SAFE_INDEX, decoded_text
-from angiopipe.faults import Fault, FaultyStudies
+from angiopipe.cohort.labels import LINE, SAFE_INDEX
+from angiopipe.faults import Fault
 from angiopipe.study import INDEX
+from angiopipe.tables import Columns, read_table
 
 
 def read_study_list(uri: str) -> tuple[pd.DataFrame, list[Fault]]:
@@ -21,24 +20,15 @@ def read_study_list(uri: str) -> tuple[pd.DataFrame, list[Fault]]:
 
     Returns:
       Columns `Index` (str) and `line` (in the file) of the lines without a fault, in the file's
-      order; and the faults of the others: an Index missing, unsafe as a file name or given twice.
+      order; and the faults of the others: a cell too many or too few, an Index missing, unsafe as a
+      file name or given twice.
 
     Raises:
-      FaultyStudies: there is no `Index` column, or no study.
+      FaultyStudies: it is no CSV, there is no `Index` column, or no study.
     """
-    rows = [[cell.strip() for cell in row] for row in csv.reader(io.StringIO(decoded_text(uri)))]
-    lines = [(number, row) for number, row in enumerate(rows, 1) if any(row)]
-    header = lines[0][1] if lines else []
-    if header.count(INDEX) != 1:
-        found = ",".join(header) or "an empty file"
-        raise FaultyStudies(f"{uri}: expected a header with one column {INDEX}, found {found}", [])
-    if len(lines) == 1:
-        raise FaultyStudies(f"{uri}: expected at least one study below the header, found none", [])
-    column = header.index(INDEX)
-    table = pd.DataFrame(
-        [((row + [""] * len(header))[column], number) for number, row in lines[1:]], columns=[INDEX, LINE]
-    )
-    faults = _faults(table)
+    read = read_table(uri, Columns((INDEX,), others=True))
+    table = pd.DataFrame([(*cells, line) for line, cells in read.rows], columns=[INDEX, LINE])
+    faults = sorted([*read.faults, *_faults(table)], key=lambda fault: fault.line or 0)
     faulty = {fault.line for fault in faults}
     return table[~table[LINE].isin(faulty)].reset_index(drop=True), faults
 

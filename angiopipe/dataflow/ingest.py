@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -17,7 +16,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 from angiopipe import defaults, storage
-from angiopipe.cohort.deidentify import clean, pseudonym, removal_report
+from angiopipe.cohort.deidentify import clean, removal_report
+from angiopipe.cohort.pseudonyms import pseudonyms
 from angiopipe.dataflow.shards import make_once, make_shards, shard_name
 from angiopipe.faults import FaultyStudies
 from angiopipe.records.manifest import InventoryManifest, StudiesManifest
@@ -36,9 +36,6 @@ raised with every change that moves one. tests/unit/imaging/test_pixels.py holds
 
 VIEW_COLUMNS = (INDEX, "view", "uri", "sha256", "frame", "height", "width", "removed", "as_is")
 """Of the inventory's table of views."""
-
-PSEUDONYM_KEY = "ANGIOPIPE_PSEUDONYM_KEY"
-"""The environment variable that holds the key; a parameter would show it to everyone who sees the run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +106,7 @@ def ingest(
     report = removal_report(zip(views[INDEX], removed, strict=True)).to_csv(index=False)
     known = model_values(_read_parquet(source.clinical_uri)) if source.clinical else {}
     refuse_leaks(labels, views)
-    names = _record_names(labels[INDEX], pseudonymise)
+    names = pseudonyms(labels[INDEX]) if pseudonymise else {}
     converted = not bool(views["as_is"].all())
     fingerprint = _fingerprint(source.data_fingerprint, labels, names, converted)
     location = storage.join(storage.absolute(data_root), "studies", fingerprint)
@@ -146,7 +143,7 @@ def plan_studies(
 ) -> Iterator[StudiesPlan]:
     """Decides which study goes where: the same plan for the same content.
 
-    Studies are ordered by the hash of their Index, so that every shard is a fair mixture.
+    Studies are in record order, so that every shard is a fair mixture.
 
     Args:
       labels: `Index`, the 22 labels and `split`, one row a study.
@@ -155,9 +152,12 @@ def plan_studies(
     """
     import pandas as pd
 
-    hashes = labels[INDEX].map(lambda index: hashlib.sha256(index.encode()).hexdigest())
+    from angiopipe.cohort.splits import in_record_order
+
     place = pd.Categorical(labels["split"], categories=SPLITS, ordered=True)
-    studies = labels.assign(place=place, hash=hashes).sort_values(["place", "hash"], ignore_index=True)
+    studies = in_record_order(labels.assign(place=place)).sort_values(
+        "place", kind="stable", ignore_index=True
+    )
     # In the studies' order, once, since rows picked from all over such a table take long.
     ranks = views[INDEX].map(pd.Series(studies.index, index=studies[INDEX])).to_numpy()
     order = np.argsort(ranks, kind="stable")
@@ -243,21 +243,6 @@ def _stored(view: PlannedView, content: bytes) -> tuple[bytes, str]:
         return content, view.sha256
     cleaned = clean(content, view.frame).content
     return cleaned, hashlib.sha256(cleaned).hexdigest()
-
-
-def _record_names(indices: pd.Series, pseudonymise: bool) -> dict[str, str]:
-    """Each Index's pseudonym, or nothing where none is wanted.
-
-    Raises:
-      ValueError: there is no key, or two studies would get the same pseudonym.
-    """
-    if not pseudonymise:
-        return {}
-    key = os.environ.get(PSEUDONYM_KEY, "").encode()
-    names = {index: pseudonym(index, key) for index in indices}
-    if len(set(names.values())) < len(names):
-        raise ValueError(f"two studies have the same pseudonym: choose another {PSEUDONYM_KEY}")
-    return names
 
 
 def _fingerprint(

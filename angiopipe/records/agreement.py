@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from angiopipe import storage
-from angiopipe.faults import Fault, FaultyStudies
+from angiopipe.faults import Fault
 from angiopipe.study import INDEX, LABELS, VIEW_NAMES
+from angiopipe.tables import Columns, read_table
 
 if TYPE_CHECKING:  # It imports TensorFlow, which nothing here needs.
     from angiopipe.records.readback import SeenStudy
-
-ENCODINGS = ("utf-8-sig", "cp949")
 
 
 class LabelLine(NamedTuple):
@@ -29,19 +25,10 @@ def read_label_lines(uri: str) -> dict[str, LabelLine]:
     """The lines of a labels CSV by Index, as they stand; `validate` is where they are judged.
 
     Raises:
-      FaultyStudies: it lacks a column, or is no text.
+      FaultyStudies: it lacks a column, or is no CSV.
     """
-    rows = csv.reader(io.StringIO(_text(uri)))
-    header = [cell.strip() for cell in next(rows, [])]
-    missing = [f"column {name} is missing" for name in (INDEX, *LABELS) if name not in header]
-    if missing:
-        raise FaultyStudies(f"{uri}: expected the columns Index, {', '.join(LABELS)}:", missing)
-    lines = {}
-    for number, row in enumerate(rows, 2):
-        cells = dict(zip(header, (cell.strip() for cell in row), strict=False))
-        if any(cells.values()):
-            lines[cells[INDEX]] = LabelLine(number, tuple(cells.get(name, "") for name in LABELS))
-    return lines
+    table = read_table(uri, Columns((INDEX, *LABELS), others=True))
+    return {index: LabelLine(line, tuple(labels)) for line, (index, *labels) in table.rows}
 
 
 def repeated_studies(studies: Sequence[SeenStudy]) -> Iterator[Fault]:
@@ -136,13 +123,3 @@ def _grouped(studies: Sequence[SeenStudy]) -> dict[str, list[SeenStudy]]:
     for seen in studies:
         groups[seen.index].append(seen)
     return groups
-
-
-def _text(uri: str) -> str:
-    content = storage.read_bytes(uri)
-    for encoding in ENCODINGS:
-        try:
-            return content.decode(encoding)
-        except UnicodeDecodeError:
-            continue
-    raise FaultyStudies(f"{uri}: expected text in {' or '.join(ENCODINGS)}, found other bytes", [])

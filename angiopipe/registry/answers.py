@@ -15,6 +15,7 @@ from angiopipe.records.framing import read_records
 from angiopipe.records.manifest import InventoryManifest, StudiesManifest
 from angiopipe.records.schema import StudyRecord
 from angiopipe.study import INDEX, LABELS, SPLITS
+from angiopipe.tables import read_own_table
 
 TEST = SPLITS[-1]
 
@@ -59,14 +60,19 @@ class Answers:
 
 
 def read_answers(predictions: bytes) -> Answers:
-    """The test studies of an evaluation's `predictions.csv`."""
-    table = pd.read_csv(io.BytesIO(predictions), dtype={INDEX: str, "split": str})
-    table = table[table["split"] == TEST]
-    return Answers(
-        tuple(table[INDEX]),
-        table[[f"true_{label}" for label in LABELS]].to_numpy(np.uint8),
-        table[[f"probability_{label}" for label in LABELS]].to_numpy(np.float64),
+    """The test studies of an evaluation's `predictions.csv`.
+
+    Raises:
+      ValueError: it is not as the evaluation wrote it.
+    """
+    truth, probability = ([f"{kind}_{label}" for label in LABELS] for kind in ("true", "probability"))
+    table = read_own_table(predictions, "predictions.csv", (INDEX, "split", *truth, *probability))
+    test = table.where("split", TEST)
+    indices = tuple(row.cells[0] for row in test.rows)
+    labels, probabilities = (
+        np.array(test.numbers(columns)).reshape(-1, len(LABELS)) for columns in (truth, probability)
     )
+    return Answers(indices, labels.astype(np.uint8), probabilities)
 
 
 def frozen_test(studies: StudiesManifest) -> Iterator[StudyRecord]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import itertools
 import logging
 from collections.abc import Iterable, Iterator, Sequence
@@ -24,6 +23,7 @@ from angiopipe.registry.consumer import Consumer, UnservableModel
 from angiopipe.registry.gate import Judgement, judge
 from angiopipe.registry.verdict import FOLDER, ScoresFrom, ServingCheck, Verdict, artefact, now, passed
 from angiopipe.study import LABELS, VIEW_NAMES
+from angiopipe.tables import read_own_table
 
 log = logging.getLogger(__name__)
 
@@ -233,7 +233,10 @@ def _stored_answers(case: Examined) -> Answers | None:
 
 def _made_from(client: MlflowClient, mlflow_run_id: str) -> pd.DataFrame | None:
     content = artefact(client, mlflow_run_id, STUDIES_FILE)
-    return pd.read_csv(io.BytesIO(content)) if content else None
+    if not content:
+        return None
+    table = read_own_table(content, STUDIES_FILE, ("digest", "split"))
+    return pd.DataFrame([row.cells for row in table.rows], columns=list(table.columns))
 
 
 def _version(case: Examined, version: int) -> Any:

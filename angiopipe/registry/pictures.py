@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -14,6 +12,7 @@ from angiopipe import storage
 from angiopipe.evaluation.operating_points import Confusion
 from angiopipe.records.manifest import EvaluationManifest, OperatingThreshold
 from angiopipe.study import ANEURYSM
+from angiopipe.tables import read_own_table
 
 _DOTS_PER_INCH = 120
 _BLUE, _GREY = "#2563a8", "#8a8f98"
@@ -30,10 +29,10 @@ def draw(evaluated: EvaluationManifest, folder: Path) -> None:
 
 def _test_scores(predictions_uri: str) -> tuple[np.ndarray, np.ndarray]:
     """(n,) truth and (n,) probability of an aneurysm of the test studies."""
-    columns = ["split", f"true_{ANEURYSM}", f"probability_{ANEURYSM}"]
-    table = pd.read_csv(io.BytesIO(storage.read_bytes(predictions_uri)), usecols=columns)
-    test = table[table["split"] == "test"]
-    return test[columns[1]].to_numpy(), test[columns[2]].to_numpy()
+    columns = [f"true_{ANEURYSM}", f"probability_{ANEURYSM}"]
+    table = read_own_table(storage.read_bytes(predictions_uri), predictions_uri, ("split", *columns))
+    truth, scores = np.array(table.where("split", "test").numbers(columns)).reshape(-1, 2).T
+    return truth, scores
 
 
 def roc_figure(evaluated: EvaluationManifest) -> Figure:

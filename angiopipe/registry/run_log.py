@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import tempfile
 import time
@@ -19,6 +18,7 @@ from angiopipe.records.manifest import EvaluationManifest, Manifest, ModelManife
 from angiopipe.registry import pictures
 from angiopipe.registry.datasets import dataset_name
 from angiopipe.registry.tracking import Tracking
+from angiopipe.tables import read_own_table
 
 MOST_PARAMS, MOST_METRICS = 100, 1000
 """MLflow takes no more in one request."""
@@ -61,7 +61,8 @@ def log_epochs(tracking: Tracking, trained: ModelManifest) -> None:
     Their times are the run's start and the epochs' seconds, the same in every attempt, so that an
     epoch logged twice is one point.
     """
-    history = pd.read_csv(io.BytesIO(storage.read_bytes(trained.history_uri)))
+    table = read_own_table(storage.read_bytes(trained.history_uri), trained.history_uri)
+    history = pd.DataFrame(table.numbers(table.columns), columns=list(table.columns))
     _log_metrics(tracking, "logging the epochs", epoch_metrics(history, tracking.run.info.start_time))
 
 

@@ -8,6 +8,24 @@ import pandas as pd
 from angiopipe.cohort.statistics import Statistics, statistics_of
 from angiopipe.study import INDEX, LABELS, SPLITS, VIEW_NAMES
 
+SPELLINGS = (
+    "NA",
+    "null",
+    "nan",
+    "None",
+    "NaN",
+    "007",
+    "1e5",
+    "TRUE",
+    "1.0",
+    "inf",
+    "0x1A",
+    "1_000",
+    "NULL",
+    "n.a.",
+)
+"""What a spreadsheet or pandas takes for something else than text."""
+
 
 def made_up_labels(studies: int, seed: int = 0, prevalence: float = 0.05) -> pd.DataFrame:
     """Labels and splits; each location is positive with probability `prevalence`."""

@@ -18,7 +18,7 @@ def csv(tmp_path):
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "cp949"])
 def test_columns_are_read_in_any_order_and_unknown_ones_are_marked(csv, encoding):
     table, faults = read_clinical(
-        csv("sex,Index,age,\r\nfemale,7,63\r\n\r\n,007,\r\nmale,8\r\n", encoding), {"7", "007", "8", "9"}
+        csv("sex,Index,age,\r\nfemale,7,63\r\n\r\n,007,\r\nmale,8,,\r\n", encoding), {"7", "007", "8", "9"}
     )
     assert faults == []
     assert table.columns.tolist() == [INDEX, "age", "sex"]
@@ -28,7 +28,7 @@ def test_columns_are_read_in_any_order_and_unknown_ones_are_marked(csv, encoding
 
 def test_every_fault_is_told_and_faultless_lines_stay(csv):
     path = csv(
-        "Index,age,sex,smoking\n1,200,F,0\n2,60,male,1\n3,50,,\n2,61,male,1\n9,50,,\n,50,,\n../1,50,,\n"
+        "Index,age,sex,smoking\n1,200,F,0\n2,60,male,1\n3,50,,\n2,61,male,1\n9,50,,\n,50,,\n../1,50,,\n3,50,\n"
     )
     table, faults = read_clinical(path, {"1", "2", "3"})
     assert table[INDEX].tolist() == ["3"]
@@ -43,6 +43,7 @@ def test_every_fault_is_told_and_faultless_lines_stay(csv):
         "CSV, line 7: expected an Index of letters, digits, '_', '.', '-', found ''; rename the study",
         "study ../1 (CSV, line 8): expected an Index of letters, digits, '_', '.', '-', found '../1'; "
         "rename the study",
+        "study 3 (CSV, line 9): expected 4 cells, as in the header, found 3: a comma too few; correct the line",
     ]
 
 

@@ -104,8 +104,9 @@ def test_all_faults_are_told_in_one_error(tmp_path):
         told
     )
     assert f"study 7, view LI-A ({uri}, line 6): expected one line, found lines 2, 6; keep one" in told
-    assert f"{uri}, line 7: expected 4 fields, found 2: a comma too few or too many; correct the line" in told
-    assert f"{uri}, line 8: expected 4 fields, found 5: a comma too few or too many; correct the line" in told
+    found = "expected 4 cells, as in the header, found"
+    assert f"study 8 ({uri}, line 7): {found} 2: a comma too few; correct the line" in told
+    assert f"study 9 ({uri}, line 8): {found} 5: a comma too many; correct the line" in told
 
 
 @pytest.mark.parametrize(
@@ -113,8 +114,16 @@ def test_all_faults_are_told_in_one_error(tmp_path):
     [
         ("Index,view", ["column path is missing"]),
         ("Index,view,path,frames", ["column 'frames' is unknown"]),
-        ("Index,view,path,path", ["column path is there twice"]),
-        ("", ["column Index is missing", "column view is missing", "column path is missing"]),
+        ("Index,view,path,path", ["column path is there 2 times"]),
+        (
+            "a",
+            [
+                "column Index is missing",
+                "column view is missing",
+                "column path is missing",
+                "column 'a' is unknown",
+            ],
+        ),
     ],
 )
 def test_a_wrong_header_is_refused(tmp_path, header, expected):
@@ -122,9 +131,10 @@ def test_a_wrong_header_is_refused(tmp_path, header, expected):
 
 
 def test_an_empty_manifest_is_refused(tmp_path):
-    (told,) = faults(manifest(tmp_path, "Index,view,path\n"))
-    assert "expected at least one image, found none" in told
-    assert faults(manifest(tmp_path, "")) != []
+    with pytest.raises(FaultyStudies, match="expected at least one image below the header, found none"):
+        read_image_manifest(manifest(tmp_path, "Index,view,path\n"))
+    with pytest.raises(FaultyStudies, match="expected the header Index,view,path .* found an empty file"):
+        read_image_manifest(manifest(tmp_path, ""))
 
 
 def test_bytes_that_are_no_text_are_refused(tmp_path):

@@ -31,7 +31,7 @@ def test_labels_are_read_sorted_with_their_lines(csv):
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "cp949"])
-@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 def test_order_of_columns_blanks_encoding_and_line_ends_do_not_matter(csv, encoding, end):
     turned = [line[::-1] for line in (HEADER, row("1", Aneurysm="1", BA="1"))]
     spaced = [f" {cell} " for cell in turned[1]]
@@ -47,6 +47,25 @@ def test_what_spreadsheets_leave_at_the_ends_does_not_matter(csv):
     assert faults == []
     assert table[INDEX].tolist() == ["1", "2"]
     assert table["line"].tolist() == [2, 4]
+
+
+@pytest.mark.parametrize(
+    ("cells", "told"),
+    [
+        ([*row("2", L_ICA="1"), "0"], "expected 23 cells, as in the header, found 24: a comma too many"),
+        (
+            [*row("2")[:3], "", *row("2")[3:]],
+            "expected 23 cells, as in the header, found 24: a comma too many",
+        ),
+        (row("2")[:-1], "expected 23 cells, as in the header, found 22: a comma too few"),
+        (row("2")[:1], "expected 23 cells, as in the header, found 1: a comma too few"),
+    ],
+)
+@pytest.mark.parametrize("header", [HEADER, [*HEADER, ""]])
+def test_a_comma_too_many_or_too_few_shifts_no_label(csv, header, cells, told):
+    table, faults = read_labels(csv(row("1"), cells, row("3"), header=header))
+    assert table[INDEX].tolist() == ["1", "3"]
+    assert [str(fault) for fault in faults] == [f"study 2 (line 3): {told}; correct the line"]
 
 
 def test_every_fault_is_told_and_faultless_studies_stay(csv):

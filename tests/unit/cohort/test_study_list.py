@@ -15,7 +15,7 @@ def written(tmp_path, content: str | bytes) -> str:
 
 
 @pytest.mark.parametrize(
-    "content", ["Index\n7\n3\n", "\ufeffIndex,Aneurysm,x\n7,,\n\n 3 ,1\n", "a,Index\r\n,7\r\n,3\r\n"]
+    "content", ["Index\n7\n3\n", "\ufeffIndex,Aneurysm,x\n7,,\n\n 3 ,1,\n", "a,Index\r\n,7\r\n,3\r\n"]
 )
 def test_the_order_is_the_files_and_other_columns_do_not_matter(tmp_path, content):
     table, faults = read_study_list(written(tmp_path, content))
@@ -25,12 +25,13 @@ def test_the_order_is_the_files_and_other_columns_do_not_matter(tmp_path, conten
 
 
 def test_every_faulty_line_is_told_and_the_others_stay(tmp_path):
-    table, faults = read_study_list(written(tmp_path, "Index\n7\n../3\n5\n7\n"))
+    table, faults = read_study_list(written(tmp_path, "Index\n7\n../3\n5\n7\n8,9\n"))
     assert table["Index"].tolist() == ["5"]
     assert [(fault.line, fault.found) for fault in faults] == [
         (2, "lines 2, 5"),
         (3, "'../3'"),
         (5, "lines 2, 5"),
+        (6, "2: a comma too many"),
     ]
 
 
