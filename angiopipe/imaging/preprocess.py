@@ -10,6 +10,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import simplejpeg
 
 from angiopipe.imaging import coding_vessels, decode, kium_vgg16, octoview
 from angiopipe.recipe import Preprocessing
@@ -60,16 +61,16 @@ def preprocess_view(encoded: bytes, settings: Preprocessing) -> np.ndarray:
 
 
 def preprocessing_version(settings: Preprocessing) -> str:
-    """What, besides its input, decides a transform's output: its fields, its pixels' version, OpenCV.
+    """What, besides its input, decides a transform's output: its fields, its pixels' version, the decoders.
 
     A folder of examples is named after it, so examples of other pixels are never taken for current.
 
     Returns:
-      Such as "octoview 1, decoding 1, OpenCV 5.0.0, fields ade1aa4eab0135f3".
+      Such as "octoview 1, decoding 1, OpenCV 5.0.0, simplejpeg 1.9.0, fields ade1aa4eab0135f3".
     """
     kind = _kind(settings)
     pixels = f"{kind} {TRANSFORMS[kind]}, decoding {DECODING}"
-    return f"{pixels}, OpenCV {cv2.__version__}, fields {settings.digest()}"
+    return f"{pixels}, OpenCV {cv2.__version__}, simplejpeg {simplejpeg.__version__}, fields {settings.digest()}"
 
 
 def _transform(settings: Preprocessing) -> Callable[[np.ndarray, Preprocessing], np.ndarray]:
