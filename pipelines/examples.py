@@ -48,9 +48,18 @@ def make_examples(
       beam_args: Beam's own options.
       on_fault: what becomes of faulty studies.
       pseudonymise: whether each Index is replaced.
-      validation: the other parameters of `validate`.
+      validation: the other parameters of `validate`, those of later steps among them.
     """
-    validated = validate(images=images, labels=labels, on_fault=on_fault, **validation, **run)
+    validated = validate(
+        images=images,
+        labels=labels,
+        recipe=recipe,
+        overrides=overrides,
+        on_fault=on_fault,
+        pseudonymise=pseudonymise,
+        **validation,
+        **run,
+    )
     ingested = ingest(
         inventory=validated.outputs["inventory"],
         fingerprint=validated.outputs["Output"],

@@ -76,6 +76,15 @@ def search(
         previous_statistics="",
         drift_threshold=0.0,
         clinical=clinical,
+        workers=workers,
+        tensorboard="off",
+        cluster_settings=cluster_settings,
+        tracking_uri=tracking_uri,
+        model_name=model_name,
+        space=space,
+        trials=trials,
+        startup_trials=startup_trials,
+        database=database,
     )
     best = search_step(
         examples=made.examples,

@@ -90,6 +90,11 @@ def training(
         previous_statistics=previous_statistics,
         drift_threshold=drift_threshold,
         clinical=clinical,
+        workers=workers,
+        tensorboard=tensorboard,
+        cluster_settings=cluster_settings,
+        tracking_uri=tracking_uri,
+        model_name=model_name,
     )
     model = train(
         examples=made.examples,

@@ -119,14 +119,15 @@ def load_cluster_settings(uri: str) -> ClusterSettings:
     """Reads a YAML file of cluster settings.
 
     Raises:
-      ValueError: it is not YAML, or a field is unknown, absent or wrong.
+      ValueError: it cannot be read, is not YAML, or a field is unknown, absent or wrong.
     """
     import yaml  # Only who trains on a cluster needs it; it comes with the Kubernetes client.
 
     try:
         content = yaml.safe_load(storage.read_text(uri))
         return ClusterSettings.model_validate(content)
-    except (yaml.YAMLError, ValidationError) as error:
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, ValidationError) as error:
+        found = storage.in_words(error) if isinstance(error, OSError) else error
         raise ValueError(
-            f"{uri}: expected cluster settings in YAML, found {error}; see docs/cluster-training.md"
+            f"{uri}: expected cluster settings in YAML, found {found}; see docs/cluster-training.md"
         ) from None

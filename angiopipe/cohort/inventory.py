@@ -1,11 +1,10 @@
-"""The inventory: every study's images found, read once, checked and hashed."""
+"""The inventory: every study's images read once, checked and hashed."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from itertools import chain, repeat
 
 import cv2
@@ -13,8 +12,8 @@ import pandas as pd
 from tqdm import tqdm
 
 from angiopipe import storage
-from angiopipe.cohort.examine import EXTENSIONS, ImageFacts, ImageFault, examine
-from angiopipe.cohort.image_manifest import read_image_manifest
+from angiopipe.cohort.examine import ImageFacts, ImageFault, examine
+from angiopipe.cohort.image_files import ImageFile
 from angiopipe.environment import usable_cores
 from angiopipe.faults import Fault
 from angiopipe.study import INDEX, VIEW_NAMES
@@ -35,78 +34,11 @@ FILES_A_TASK = 16
 """Images a reader takes at once; handing over each by itself would cost the readers Python's lock."""
 
 
-@dataclass(frozen=True, slots=True)
-class ImageFile:
-    """One image that a study should have.
-
-    Attributes:
-      uri: where it is; None where none was found.
-      frame: of a DICOM run, counted from 1; None takes the whole run.
-      line: the study's line in the labels CSV.
-    """
-
-    index: str
-    view: str
-    uri: str | None
-    frame: int | None
-    line: int
-
-
-def image_files(images: str, studies: pd.DataFrame) -> list[ImageFile]:
-    """Eight images a study, from a folder or an image manifest.
-
-    Args:
-      images: URI of the folder, or of the manifest's CSV.
-      studies: `Index` and `line` of the studies wanted.
-    """
-    if images.lower().endswith(".csv"):
-        return listed_images(read_image_manifest(images), studies)
-    return find_images(images, studies)
-
-
-def find_images(images: str, labels: pd.DataFrame) -> list[ImageFile]:
-    """The eight image files of each study, named `<Index><view>` with a known extension.
-
-    Args:
-      images: URI of the folder.
-      labels: `Index` and `line` of the studies wanted.
-    """
-    extensions = {extension for known in EXTENSIONS.values() for extension in known}
-    by_stem = {}
-    for uri in storage.list_files(images):
-        stem, _, extension = uri.rsplit("/", 1)[-1].rpartition(".")
-        if extension.lower() in extensions:
-            by_stem[stem] = uri
-    return [
-        ImageFile(index, view, by_stem.get(f"{index}{view}"), None, line)
-        for index, line in zip(labels[INDEX], labels["line"], strict=True)
-        for view in VIEW_NAMES
-    ]
-
-
-def listed_images(manifest: pd.DataFrame, labels: pd.DataFrame) -> list[ImageFile]:
-    """The images that an image manifest names for the studies wanted.
-
-    Args:
-      manifest: `Index`, `view`, `uri` and `frame`, one row an image.
-      labels: `Index` and `line` of the studies wanted.
-    """
-    named = {
-        (row.Index, row.view): (row.uri, None if pd.isna(row.frame) else int(row.frame))
-        for row in manifest.itertuples(index=False)
-    }
-    return [
-        ImageFile(index, view, *named.get((index, view), (None, None)), line)
-        for index, line in zip(labels[INDEX], labels["line"], strict=True)
-        for view in VIEW_NAMES
-    ]
-
-
 def take_inventory(files: Sequence[ImageFile], allow_missing: int = 0) -> tuple[pd.DataFrame, list[Fault]]:
     """Reads, decodes and hashes every image, a bounded number at a time.
 
     Args:
-      files: eight a study, from `find_images` or `listed_images`.
+      files: eight a study, from `image_files`.
       allow_missing: how many views of a study may be absent.
 
     Returns:
@@ -115,7 +47,7 @@ def take_inventory(files: Sequence[ImageFile], allow_missing: int = 0) -> tuple[
     """
     tables: list[pd.DataFrame] = []
     rows: list[dict[str, object]] = []
-    faults = _missing_views(files, allow_missing)
+    faults = [*_missing_views(files, allow_missing), *_rivals(files)]
     cv2.setNumThreads(1)  # The readers are the parallelism.
     for file, found in _examined([file for file in files if file.uri]):
         if isinstance(found, ImageFault):
@@ -164,7 +96,8 @@ def _examine(file: ImageFile) -> ImageFacts | ImageFault:
     except ImageFault as fault:
         return fault
     except OSError as error:
-        return ImageFault("a file that can be read", type(error).__name__, "check its path and permissions")
+        found = storage.in_words(error)
+        return ImageFault("a file that can be read", found, "check its path and permissions")
 
 
 def _place(file: ImageFile) -> dict[str, object]:
@@ -179,7 +112,7 @@ def _fault(file: ImageFile, fault: ImageFault) -> Fault:
 def _missing_views(files: Sequence[ImageFile], allow_missing: int) -> list[Fault]:
     missing: dict[tuple[str, int], list[str]] = {}
     for file in files:
-        if file.uri is None:
+        if file.uri is None and not file.rivals:
             missing.setdefault((file.index, file.line), []).append(file.view)
     expected = f"at least {len(VIEW_NAMES) - allow_missing}" if allow_missing else str(len(VIEW_NAMES))
     return [
@@ -191,6 +124,15 @@ def _missing_views(files: Sequence[ImageFile], allow_missing: int) -> list[Fault
         for (index, line), views in missing.items()
         if len(views) > min(allow_missing, len(VIEW_NAMES) - 1)
     ]  # fmt: skip
+
+
+def _rivals(files: Sequence[ImageFile]) -> Iterator[Fault]:
+    """Views that several files could be: one of them is the wrong one."""
+    for file in files:
+        if file.rivals:
+            first, *others = file.rivals
+            found, remedy = f"{' and '.join(others)} too", "keep the right one"
+            yield Fault(file.index, file.view, first, file.line, "the view once", found, remedy)
 
 
 def _same_bytes(views: pd.DataFrame) -> Iterator[Fault]:

@@ -10,6 +10,11 @@ from angiopipe.faults import Fault, FaultyStudies
 from angiopipe.study import INDEX
 
 
+def faulty_studies(faults: Sequence[Fault]) -> set[str]:
+    """Those that have a fault; a line that names no study counts as one."""
+    return {fault.study or f"line {fault.line}" for fault in faults}
+
+
 def without_faulty(
     table: pd.DataFrame,
     faults: Sequence[Fault],
@@ -33,7 +38,7 @@ def without_faulty(
     Raises:
       FaultyStudies: faults must stop the run, or too many studies have one.
     """
-    faulty = {fault.study for fault in faults}
+    faulty = faulty_studies(faults)
     if not faults or (on_fault == "quarantine" and len(faulty) <= share * total):
         return table[~table[INDEX].isin(faulty)]
     summary = f"{source}: {len(faults)} faults in {len(faulty)} of {total} studies"

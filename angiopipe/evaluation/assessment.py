@@ -17,7 +17,7 @@ from angiopipe.evaluation.predictions import Predictions
 from angiopipe.evaluation.reliability import Reliability, reliability
 from angiopipe.evaluation.slices import Slice, assess_slices
 from angiopipe.records.manifest import Calibration
-from angiopipe.study import ANEURYSM
+from angiopipe.rules import require_both_classes
 
 
 @dataclass(frozen=True)
@@ -111,6 +111,8 @@ def assess(
     Raises:
       ValueError: a split lacks studies with, or without, an aneurysm.
     """
+    counts = {part.split: (part.positives, len(part.indices)) for part in (validation, test)}
+    require_both_classes(counts, "predictions")
     assessed = [_assess_split(part) for part in (validation, test)]
     points = operating_points((validation.truth, validation.scores), (test.truth, test.scores))
     deciding = next(point for point in points if point.name == defaults.OPERATING_POINT)
@@ -129,11 +131,6 @@ def assess(
 
 def _assess_split(part: Predictions) -> SplitAssessment:
     studies, positives = len(part.indices), part.positives
-    if not 0 < positives < studies:
-        raise ValueError(
-            f"{part.split} split: {ANEURYSM} is 1 in {positives} of {studies} studies; evaluation needs "
-            "studies of both classes in validation and in test: split again, or use a larger cohort"
-        )
     return SplitAssessment(
         studies=studies,
         positives=positives,

@@ -16,6 +16,7 @@ from angiopipe.models import ensemble, octoview, spatial_attention, vgg16
 from angiopipe.recipe import Octoview, SpatialAttention, Vgg16
 from angiopipe.records.calibration import probabilities as probabilities
 from angiopipe.records.manifest import ModelManifest
+from angiopipe.rules import check_model
 
 
 def build(model: Vgg16 | SpatialAttention | Octoview, shape: tuple[int, int, int, int]) -> keras.Model:
@@ -28,6 +29,7 @@ def build(model: Vgg16 | SpatialAttention | Octoview, shape: tuple[int, int, int
     Raises:
       ValueError: the architecture cannot take such views, or pretrained weights cannot be had.
     """
+    check_model(model, shape)
     if isinstance(model, Vgg16):
         return vgg16.build(model, shape)
     if isinstance(model, SpatialAttention):

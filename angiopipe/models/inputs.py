@@ -59,16 +59,3 @@ def present_only(views: Any, present: Any) -> Any:
 def logits(features: Any, labels: int) -> Any:
     """A dense layer to (batch, labels) logits, float32 under mixed precision too."""
     return keras.layers.Dense(labels, dtype="float32", name="logits")(features)
-
-
-def check_size(shape: tuple[int, int, int, int], least: int, architecture: str) -> None:
-    """Refuses views that an architecture would shrink to nothing.
-
-    Raises:
-      ValueError: rows or columns are fewer than `least`.
-    """
-    if min(shape[1:3]) < least:
-        raise ValueError(
-            f"model {architecture}: views must have {least} rows and columns at least, "
-            f"got {shape[1]} x {shape[2]}; set preprocessing.size={least} or more"
-        )

@@ -58,12 +58,8 @@ def build(model: Octoview, shape: tuple[int, int, int, int]) -> keras.Model:
       float32 logits in the order of `LABELS`.
 
     Raises:
-      ValueError: the views are not grey, or too small for the encoder's stages; the weights cannot
-        be read or are of a network of another shape.
+      ValueError: the weights cannot be read or are of a network of another shape.
     """
-    inputs.check_size(shape, 2 ** len(model.widths), "octoview")
-    if shape[3] != 1:
-        raise ValueError(f"model octoview: views must have 1 channel (grey), got {shape[3]}")
     study = inputs.study_inputs(shape)
     x = LeftSided(name="left_sided")(study["views"])
     x = Attenuation(name="attenuation")(x)

@@ -11,9 +11,6 @@ from angiopipe.models import inputs
 from angiopipe.recipe import SpatialAttention
 from angiopipe.study import LABELS
 
-_LEAST_SIZE = 64
-"""ResNet50 shrinks views 32-fold and max-pooling halves what is left."""
-
 
 def build(model: SpatialAttention, shape: tuple[int, int, int, int]) -> keras.Model:
     """A network whose ResNet50 starts as `model.weights` says, the rest untrained.
@@ -26,11 +23,8 @@ def build(model: SpatialAttention, shape: tuple[int, int, int, int]) -> keras.Mo
       A model from `inputs.study_inputs` to (batch, 22) float32 logits in the order of `LABELS`.
 
     Raises:
-      ValueError: the views are not RGB or too small, or ResNet50's weights cannot be had.
+      ValueError: ResNet50's weights cannot be had.
     """
-    inputs.check_size(shape, _LEAST_SIZE, "spatial_attention")
-    if shape[3] != 3:
-        raise ValueError(f"model spatial_attention: views must have 3 channels (RGB), got {shape[3]}")
     study = inputs.study_inputs(shape)
     x = keras.ops.reshape(inputs.present_only(study["views"], study["present"]), (-1, *shape[1:]))
     resnet50 = _resnet50(model.weights, shape[1:])

@@ -21,11 +21,7 @@ def build(model: Vgg16, shape: tuple[int, int, int, int]) -> keras.Model:
 
     Returns:
       A model from `inputs.study_inputs` to (batch, 1) float32 logits of `Aneurysm`.
-
-    Raises:
-      ValueError: the views are too small to be halved once per stage.
     """
-    inputs.check_size(shape, 2 ** len(model.depths), "vgg16")
     study = inputs.study_inputs(shape)
     views, rows, columns, channels = shape
     x = inputs.present_only(study["views"], study["present"])

@@ -36,6 +36,27 @@ class Shard(Fields):
     sha256: str
 
 
+def require_clinical(recipe: Recipe, known: Sequence[str], where: str) -> None:
+    """Refuses data without the clinical variables that a recipe's model takes.
+
+    Args:
+      recipe: whose model.
+      known: the variables that are known of some study.
+      where: what holds them, for the error.
+
+    Raises:
+      ValueError: some are not known of any study.
+    """
+    wanted = clinical_of(recipe)
+    absent = [name for name in wanted if name not in known]
+    if absent:
+        raise ValueError(
+            f"{where}: expected the clinical variables {', '.join(wanted)} of model.clinical, found "
+            f"{', '.join(known) or 'none'}; run validate with a --clinical CSV that knows {', '.join(absent)} of some "
+            "study, and the steps after it"
+        )
+
+
 def clinical_of(recipe: Recipe) -> tuple[str, ...]:
     """The clinical variables that a recipe's model takes; none but octoview's can take any."""
     return recipe.model.clinical if isinstance(recipe.model, Octoview) else ()
@@ -169,14 +190,7 @@ class ExamplesManifest(ShardedManifest):
 
     def require_clinical(self, recipe: Recipe) -> None:
         """Raises ValueError unless the examples hold the clinical variables that a recipe's model takes."""
-        wanted = clinical_of(recipe)
-        absent = [name for name in wanted if name not in self.clinical]
-        if absent:
-            raise ValueError(
-                f"examples {self.fingerprint}: expected the clinical variables {', '.join(wanted)} of "
-                f"model.clinical, found {', '.join(self.clinical) or 'none'}; run validate with a --clinical "
-                f"CSV that knows {', '.join(absent)} of some study, and the steps after it"
-            )
+        require_clinical(recipe, self.clinical, f"examples {self.fingerprint}")
 
 
 class Member(Fields):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from angiopipe import storage
 from angiopipe.registry.pointed import point_mlflow_at, quieten_mlflow
-from angiopipe.registry.register import tracking_uri_of
+from angiopipe.rules import tracking_uri_of
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Literal
 from angiopipe import defaults, storage
 from angiopipe.recipe import DEFAULT_RECIPE, load_recipe
 from angiopipe.records.manifest import Manifest
+from angiopipe.rules import check_model_name, tracking_uri_of
 from angiopipe.step import record_figures, run_folder, step
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
-    from angiopipe.cohort.inventory import ImageFile
+    from angiopipe.cohort.image_files import ImageFile
 
 log = logging.getLogger(__name__)
 
@@ -85,10 +86,11 @@ def news(
 
     Raises:
       FaultyStudies: the labels or the clinical CSV cannot be read.
-      ValueError: there is no such recipe, or MLflow does not answer.
+      ValueError: there is no such recipe, no model can be called so, or MLflow does not answer.
     """
-    source = source_fingerprint(images, labels, clinical)
+    check_model_name(model_name)
     digest = load_recipe(recipe, overrides).digest()
+    source = source_fingerprint(images, labels, clinical)
     versions, champion = _versions(tracking_uri, data_root, model_name)
     same = [
         int(version.version)
@@ -128,13 +130,14 @@ def source_fingerprint(images: str, labels: str, clinical: str = "") -> str:
 
     from angiopipe.cohort.clinical import model_values, of_studies, read_clinical
     from angiopipe.cohort.fingerprint import data_fingerprint
-    from angiopipe.cohort.inventory import image_files
+    from angiopipe.cohort.image_files import image_files
     from angiopipe.cohort.labels import read_labels
+    from angiopipe.cohort.quarantine import faulty_studies
     from angiopipe.study import INDEX
 
     table, faults = read_labels(labels)
     files = [file for file in image_files(images, table) if file.uri]
-    record_figures(studies_in=len(table) + len({fault.study for fault in faults}), images=len(files))
+    record_figures(studies_in=len(table) + len(faulty_studies(faults)), images=len(files))
     rows = [
         (file.index, file.view, digest, file.frame)
         for file, digest in zip(files, _digests(files), strict=True)
@@ -173,7 +176,6 @@ def _versions(
 ) -> tuple[list[ModelVersion], ModelVersion | None]:
     """All versions, and the champion; nothing where nothing was registered yet."""
     from angiopipe.registry.connect import in_words, registry
-    from angiopipe.registry.register import tracking_uri_of
 
     uri = tracking_uri_of(tracking_uri, data_root)
     if uri.startswith("sqlite:///") and not storage.exists(uri.removeprefix("sqlite:///")):

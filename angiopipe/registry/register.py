@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-import os
 from typing import TYPE_CHECKING, Literal
 
 from angiopipe import defaults, storage
 from angiopipe.records.manifest import EvaluationManifest, Manifest, ModelManifest
 from angiopipe.registry.pointed import point_mlflow_at, quieten_mlflow
+from angiopipe.rules import check_model_name, tracking_uri_of
 from angiopipe.step import step
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def register(
 
     Raises:
       ValueError: the evaluation is of other weights, the data root is remote and no tracking_uri is
-        given, or MLflow does not accept what it is told.
+        given, no model can be called so, or MLflow does not accept what it is told.
       MlflowAway: MLflow stayed silent; the step can be started again.
       MlflowRefused: MLflow does not let us in.
     """
@@ -80,6 +80,7 @@ def register(
     from angiopipe.registry.patience import shown, single_attempts
     from angiopipe.registry.tracking import RunKey, open_run
 
+    check_model_name(model_name)
     trained, evaluated = ModelManifest.read(model), EvaluationManifest.read(evaluation)
     _check_same_weights(trained, evaluated)
     key = RunKey(data_root, run_id, trained.weights_sha256)
@@ -107,21 +108,6 @@ def register(
         registration.tracking_uri,
     )
     return registration
-
-
-def tracking_uri_of(parameter: str, data_root: str) -> str:
-    """The parameter, else MLFLOW_TRACKING_URI, else the database under the data root."""
-    return parameter or os.environ.get("MLFLOW_TRACKING_URI", "") or local_tracking_uri(data_root)
-
-
-def local_tracking_uri(data_root: str) -> str:
-    """The SQLite database that stands in for a server on one machine."""
-    if not storage.is_local(data_root):
-        raise ValueError(
-            f"data root {data_root}: expected a tracking_uri (or MLFLOW_TRACKING_URI) beside a remote "
-            "data root, got none"
-        )
-    return f"sqlite:///{storage.absolute(data_root)}/mlflow.db"
 
 
 def _check_same_weights(trained: ModelManifest, evaluated: EvaluationManifest) -> None:

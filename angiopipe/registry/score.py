@@ -12,7 +12,7 @@ from angiopipe.dataflow.score import PredictionsManifest, make_predictions, plan
 from angiopipe.faults import Fault, fault_table
 from angiopipe.registry.consumer import Consumer
 from angiopipe.registry.pointed import point_mlflow_at, quieten_mlflow
-from angiopipe.registry.register import tracking_uri_of
+from angiopipe.rules import tracking_uri_of
 from angiopipe.step import record_figures, run_folder, step
 from angiopipe.study import INDEX, LABELS
 
@@ -168,11 +168,11 @@ def _studies(
       FaultyStudies: faults must stop the run; the table of faults is in the run's folder.
     """
     from angiopipe.cohort.clinical import of_studies, read_clinical
-    from angiopipe.cohort.quarantine import without_faulty
+    from angiopipe.cohort.quarantine import faulty_studies, without_faulty
     from angiopipe.cohort.study_list import read_study_list
 
     listed, faults = read_study_list(study_list)
-    total = len(listed) + len({fault.study for fault in faults})
+    total = len(listed) + len(faulty_studies(faults))
     patients, wrong = read_clinical(clinical, {*listed[INDEX], *(fault.study for fault in faults)})
     views, more = _inventory(images, listed, allow_missing)
     faults += [*wrong, *more]
@@ -186,12 +186,13 @@ def _inventory(images: str, studies: pd.DataFrame, allow_missing: int) -> tuple[
     """Every image looked at once: where it is, its hash, and what is wrong with it."""
     import pandas as pd
 
-    from angiopipe.cohort import inventory
+    from angiopipe.cohort.image_files import image_files
+    from angiopipe.cohort.inventory import take_inventory
 
-    files = inventory.image_files(images, studies)
+    files = image_files(images, studies)
     tables, faults = [], list[Fault]()
     for part in _parts(files, INVENTORY_STUDIES * 8):
-        views, found = inventory.take_inventory(part, allow_missing)
+        views, found = take_inventory(part, allow_missing)
         tables.append(views[[INDEX, "view", "uri", "frame", "sha256"]])
         faults += found
     return pd.concat(tables, ignore_index=True), faults

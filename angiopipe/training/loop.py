@@ -21,6 +21,7 @@ import tensorflow as tf
 from angiopipe import models, storage
 from angiopipe.recipe import Recipe, Training
 from angiopipe.records.manifest import ExamplesManifest
+from angiopipe.rules import check_batch
 from angiopipe.training import optimizer as optimizers
 from angiopipe.training.augment import Batch
 from angiopipe.training.board import Board
@@ -29,7 +30,7 @@ from angiopipe.training.input import labels, steps_per_epoch, training_batches
 from angiopipe.training.loss import positive_weights
 from angiopipe.training.progress import Progress
 from angiopipe.training.steps import Averages, agreement, training_steps
-from angiopipe.training.strategy import check_batch, share_of, summed
+from angiopipe.training.strategy import share_of, summed
 from angiopipe.training.validation import Validation
 
 log = logging.getLogger(__name__)

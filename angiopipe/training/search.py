@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Literal
 from angiopipe import defaults, storage
 from angiopipe.recipe import DEFAULT_RECIPE, Recipe, load_recipe
 from angiopipe.records.manifest import MANIFEST_NAME, ExamplesManifest, Manifest
+from angiopipe.search_space import check_search, parse_space
 from angiopipe.step import record_figures, step
-from angiopipe.training.search_space import parse_space
 
 if TYPE_CHECKING:
     import optuna
@@ -96,11 +96,8 @@ def search(
         preprocessing, no trial came to its end, or the data root is remote and no database is given.
     """
     settings = load_recipe(recipe, overrides)
+    check_search(settings, trials, startup_trials, database, data_root)
     drawn, data = parse_space(space, settings), ExamplesManifest.read(examples)
-    if settings.training.ensemble:
-        raise ValueError("training.ensemble: expected 0, trials are single models; set it in training")
-    if trials < 1 or startup_trials < 1:
-        raise ValueError(f"expected 1 trial and startup trial or more, got {trials} and {startup_trials}")
     # What follows loads TensorFlow and Optuna.
     from angiopipe.training.search_trials import Search, open_search, run_trials
     from angiopipe.training.train import check
@@ -134,8 +131,6 @@ def search(
 
 
 def _local_database(data_root: str) -> str:
-    if not storage.is_local(data_root):
-        raise ValueError(f"data root {data_root}: expected a database beside a remote data root, got none")
     folder = storage.local_path(storage.absolute(data_root))
     folder.mkdir(parents=True, exist_ok=True)
     return f"sqlite:///{folder}/searches.db"

@@ -21,7 +21,7 @@ from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState
 
 from angiopipe.recipe import Recipe
-from angiopipe.training.search_space import Choices, Range
+from angiopipe.search_space import Choices, Range
 
 log = logging.getLogger(__name__)
 

@@ -14,8 +14,6 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
-from angiopipe.recipe import Training
-
 _WATCHDOG = """
 import select, sys
 seconds, message = sys.argv[1:]
@@ -53,20 +51,6 @@ def share_of(strategy: tf.distribute.Strategy) -> Share:
     if not workers:
         return Share(replicas=strategy.num_replicas_in_sync)
     return Share(resolver.task_id, len(workers), strategy.num_replicas_in_sync // len(workers))
-
-
-def check_batch(training: Training, workers: int, replicas: int = 1) -> None:
-    """Refuses a global batch that cannot be cut in equal parts.
-
-    Raises:
-      ValueError: it does not divide by workers, devices and `training.accumulate`.
-    """
-    parts = workers * replicas * training.accumulate
-    if training.batch_size % parts:
-        raise ValueError(
-            f"training.batch_size: expected a multiple of {parts} (workers {workers} x devices {replicas} x "
-            f"training.accumulate {training.accumulate}), got {training.batch_size}; change one of them"
-        )
 
 
 def start_strategy(deadline: float) -> tf.distribute.Strategy:

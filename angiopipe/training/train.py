@@ -13,13 +13,12 @@ from typing import Any
 from angiopipe import defaults, storage
 from angiopipe.recipe import DEFAULT_RECIPE, Recipe, load_recipe
 from angiopipe.records.manifest import MANIFEST_NAME, ExamplesManifest, ModelManifest
+from angiopipe.rules import check_batch, check_tensorboard, require_both_classes
 from angiopipe.step import record_figures, run_folder, step
 from angiopipe.training import cluster
 from angiopipe.training.launch import launch
 
 log = logging.getLogger(__name__)
-
-TENSORBOARD = ("off", "scalars", "profile")
 
 
 @step("train")
@@ -69,8 +68,7 @@ def train(
       ChildProcessError: one of several workers failed.
     """
     settings = load_recipe(recipe, overrides)
-    if tensorboard not in TENSORBOARD:
-        raise ValueError(f"tensorboard: expected one of {', '.join(TENSORBOARD)}, got {tensorboard!r}")
+    check_tensorboard(tensorboard)
     arguments: dict[str, Any] = {
         "examples": examples,
         "out": out,
@@ -96,7 +94,7 @@ def _train(recipe: Recipe, arguments: dict[str, Any], workers: int, cluster_sett
         return _train_on_cluster(cluster_settings, recipe, arguments)
     if workers == 1:
         return work(**arguments)
-    _check_workers(recipe, workers)
+    check_batch(recipe.training, workers)
     launch([sys.executable, "-m", "angiopipe.training.worker", *_flags(arguments)], workers)
     return ModelManifest.read(arguments["out"])
 
@@ -107,7 +105,7 @@ def _train_on_cluster(cluster_settings: str, recipe: Recipe, arguments: dict[str
     from angiopipe.cluster.train import train_on_cluster
 
     cluster_of = load_cluster_settings(cluster_settings)
-    _check_workers(recipe, cluster_of.workers)
+    check_batch(recipe.training, cluster_of.workers)
     examples = ExamplesManifest.read(arguments["examples"])
     folder = storage.join(run_folder(arguments["data_root"], arguments["run_id"]), "model")
     # The step's own files, which Kubeflow mounts, do not exist in the pods.
@@ -123,15 +121,6 @@ def _train_on_cluster(cluster_settings: str, recipe: Recipe, arguments: dict[str
     trained = ModelManifest.read(out)
     trained.write(arguments["out"])
     return trained
-
-
-def _check_workers(recipe: Recipe, workers: int) -> None:
-    batch_size = recipe.training.batch_size
-    if workers < 1 or batch_size % workers:
-        raise ValueError(
-            f"workers: expected a divisor of training.batch_size={batch_size}, got {workers}; "
-            "change one of them"
-        )
 
 
 def _flags(arguments: dict[str, Any]) -> list[str]:
@@ -205,12 +194,8 @@ def check(manifest: ExamplesManifest, recipe: Recipe) -> None:
     manifest.require_clinical(recipe)
     from angiopipe.training.input import labels
 
+    counts = {}
     for split in ("train", "validation"):
         studies = manifest.counts.get(split, 0)
-        positives = int(labels(manifest, split)[:, 0].sum()) if studies else 0
-        if not 0 < positives < studies:
-            raise ValueError(
-                f"examples {manifest.fingerprint}, split {split}: expected studies with and without an "
-                f"aneurysm, found {positives} with and {studies - positives} without; add studies or split "
-                "the cohort again"
-            )
+        counts[split] = int(labels(manifest, split)[:, 0].sum()) if studies else 0, studies
+    require_both_classes(counts, f"examples {manifest.fingerprint}")

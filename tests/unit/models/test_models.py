@@ -13,6 +13,7 @@ from angiopipe.models import ensemble
 from angiopipe.models.anatomy import visibility
 from angiopipe.recipe import load_recipe
 from angiopipe.records.manifest import Calibration
+from angiopipe.rules import check_weights
 from angiopipe.study import LABELS, LOCATIONS, MIRRORED_LABELS, MIRRORED_VIEWS, VIEW_NAMES
 from angiopipe.training.predict import scorer
 
@@ -162,6 +163,29 @@ def test_imagenet_weights_that_cannot_be_had(monkeypatch, tmp_path):
         ValueError, match=r"weights=imagenet: .* could not be downloaded .* or model.weights=null"
     ):
         _build("coding_vessels", *TINY["coding_vessels"], "model.weights=imagenet")
+
+
+@pytest.mark.parametrize(
+    "field",
+    ["dilations=[1,2]", "dilations=[1,2,4,16]", "dilations=[1,2,4,8,16]", "widths=[8,32]", "widths=[16]",
+     "widths=[16,32,64]", "dropout=0.2", 'clinical=["age"]'],
+)  # fmt: skip
+def test_synthetic_weights_are_refused_ahead_exactly_where_they_cannot_be_loaded(field):
+    recipe = load_recipe("octoview", ["preprocessing.size=32", f"model.{field}"])
+    try:
+        models.build(recipe.model, recipe.preprocessing.shape)
+    except ValueError:
+        with pytest.raises(
+            ValueError, match=r"model.weights=synthetic: expected model.widths=\[16, 32\] and 4"
+        ):
+            check_weights(recipe.model)
+    else:
+        check_weights(recipe.model)
+
+
+def test_stages_without_a_depth_or_a_width_are_refused():
+    with pytest.raises(ValueError, match="got 2 model.depths and 5 model.widths"):
+        _build("kium_vgg16", *TINY["kium_vgg16"], "model.depths=[1,1]")
 
 
 def test_weights_by_path(tmp_path):

@@ -137,7 +137,7 @@ def test_secrets_come_from_kubernetes_and_are_nowhere_in_the_package(package):
             for key in each["keyToEnv"]
         }
         assert secret["MLFLOW_TRACKING_PASSWORD"] == ("mlflow-credentials", "password")
-        assert ("ANGIOPIPE_PSEUDONYM_KEY" in secret) == (name in {"ingest", "audit"})
+        assert ("ANGIOPIPE_PSEUDONYM_KEY" in secret) == (name in {"validate", "ingest", "audit"})
         assert told["imagePullSecret"][0]["secretName"] == "registry-credentials"
         assert not any(re.search("PASSWORD|SECRET|KEY", env["name"]) for env in container.get("env", ()))
 

@@ -140,7 +140,7 @@ def test_a_failed_run_ends_with_what_its_step_left_behind(kubeflow, write_settin
     labels = tmp_path / "labels.csv"
     labels.write_text(f"Index,{','.join(LABELS)}\n7,{','.join('0' for _ in LABELS)}\n")
     (tmp_path / "images").mkdir()
-    with pytest.raises(ValueError, match="expected 8 views"):
+    with pytest.raises(ValueError, match="things would stop this run"):
         validate(
             images=str(tmp_path / "images"),
             labels=str(labels),
@@ -150,8 +150,8 @@ def test_a_failed_run_ends_with_what_its_step_left_behind(kubeflow, write_settin
         )
     with pytest.raises(SystemExit, match=r"failed after 110 s; failed: validate") as caught:
         submit(write_settings(), "--wait")
-    assert "validate failed: " in str(caught.value)
-    assert "study 7 (line 2): expected 8 views, found 0" in str(caught.value)
+    assert "validate failed: 2 things would stop this run; no image was read:" in str(caught.value)
+    assert f"{labels}: expected studies with and without an aneurysm, found 0 with and 1" in str(caught.value)
 
 
 def test_a_data_root_that_cannot_be_read_from_here_is_told(kubeflow, write_settings):

@@ -57,6 +57,20 @@ def test_a_components_parameters_are_its_steps(package, name):
     assert known - declared <= optional | by_hand
 
 
+@pytest.mark.parametrize("pipeline", ["training", "search"])
+def test_validate_is_told_what_the_later_steps_will_be_told(pipeline, tmp_path_factory):
+    tasks = compiled(pipeline, tmp_path_factory)["root"]["dag"]["tasks"]
+    told = tasks["validate"]["inputs"]["parameters"]
+    known = {*inspect.signature(validate).parameters} - {"data_root", "run_id"}
+    asked = 0
+    for task in tasks.values():
+        for name, value in task["inputs"].get("parameters", {}).items():
+            if name in known and "componentInputParameter" in value:
+                assert told[name] == value
+                asked += 1
+    assert asked > 30
+
+
 def test_defaults_are_the_librarys(package):
     parameters = package["root"]["inputDefinitions"]["parameters"]
     assert parameters["model_name"]["defaultValue"] == defaults.MODEL_NAME

@@ -12,9 +12,9 @@ import pandas as pd
 import pytest
 
 from angiopipe.recipe import load_recipe
+from angiopipe.search_space import parse_space
 from angiopipe.training import search_trials
 from angiopipe.training.search import SearchManifest, search
-from angiopipe.training.search_space import parse_space
 from angiopipe.training.search_trials import Search, counted, open_search, run_trials
 from tests.unit.training.conftest import TINY, blobs, examples_in
 

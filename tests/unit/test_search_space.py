@@ -6,7 +6,7 @@ import optuna
 import pytest
 
 from angiopipe.recipe import load_recipe, recipe_names
-from angiopipe.training.search_space import Choices, Range, parse_space
+from angiopipe.search_space import Choices, Range, parse_space
 
 OCTOVIEW = load_recipe("octoview")
 

@@ -6,12 +6,10 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from angiopipe import storage
 from angiopipe.recipe import Recipe
-
-if TYPE_CHECKING:
-    import optuna
 
 DEFAULT_SPACES = {
     "octoview": (
@@ -54,13 +52,17 @@ class Range:
     high: float
     log: bool
 
-    def suggest(self, trial: optuna.Trial) -> str:
-        """Draws an override for a trial."""
+    def suggest(self, trial: Any) -> str:
+        """Draws an override for a trial of Optuna's."""
         if isinstance(self.low, int) and isinstance(self.high, int):
             return f"{self.field}={trial.suggest_int(self.field, self.low, self.high, log=self.log)}"
         drawn = trial.suggest_float(self.field, self.low, self.high, log=self.log)
         rounded = min(max(float(f"{drawn:.{_DIGITS}g}"), self.low), self.high)
         return f"{self.field}={rounded!r}"
+
+    def overrides(self) -> list[str]:
+        """Some that may be drawn: of whole numbers, two neighbours among them."""
+        return [f"{self.field}={value!r}" for value in (self.low, min(self.low + 1, self.high), self.high)]
 
 
 @dataclass(frozen=True)
@@ -75,9 +77,35 @@ class Choices:
     field: str
     values: tuple[str, ...]
 
-    def suggest(self, trial: optuna.Trial) -> str:
-        """Draws an override for a trial."""
+    def suggest(self, trial: Any) -> str:
+        """Draws an override for a trial of Optuna's."""
         return f"{self.field}={trial.suggest_categorical(self.field, self.values)}"
+
+    def overrides(self) -> list[str]:
+        """All that may be drawn."""
+        return [f"{self.field}={value}" for value in self.values]
+
+
+def check_search(recipe: Recipe, trials: int, startup_trials: int, database: str, data_root: str) -> None:
+    """Refuses a search that could not end well, whatever its space.
+
+    Args:
+      recipe: whose fields are searched.
+      trials: how many settings to try.
+      startup_trials: so many of them are drawn at random.
+      database: URL of Optuna's database; empty is an SQLite file under the data root.
+      data_root: where the search lies.
+
+    Raises:
+      ValueError: the recipe is an ensemble's, there is nothing to try, or the data root is remote, where
+        no SQLite file can be.
+    """
+    if recipe.training.ensemble:
+        raise ValueError("training.ensemble: expected 0, trials are single models; set it in training")
+    if trials < 1 or startup_trials < 1:
+        raise ValueError(f"expected 1 trial and startup trial or more, got {trials} and {startup_trials}")
+    if not database and not storage.is_local(data_root):
+        raise ValueError(f"data root {data_root}: expected a database beside a remote data root, got none")
 
 
 def parse_space(texts: Sequence[str], recipe: Recipe) -> tuple[Range | Choices, ...]:
