@@ -196,7 +196,7 @@ def test_a_challenger_of_another_recipe_is_compared_on_the_studies_themselves(ru
 def test_a_failing_run_ends_with_the_librarys_one_message(own_cohort, tmp_path):
     for path in sorted(Path(own_cohort.images).iterdir())[:2]:
         path.unlink()
-    failed = run_pipeline(tmp_path / "root", own_cohort.images, own_cohort.labels, "octoview")
+    failed = run_pipeline(tmp_path / "root", own_cohort.images, own_cohort.labels, "kium_vgg16")
     assert failed.returncode == 1
     assert "validate failed" in failed.stderr
     assert "study 1001 (line 2): expected 8 views, found 6: LI-A, LI-B are missing" in failed.stderr
