@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import os
 import posixpath
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -188,6 +189,31 @@ def new_file(uri: str) -> Iterator[Path]:
                 filesystem.put_file(str(path), remote)
     finally:
         path.unlink(missing_ok=True)
+
+
+def make_whole(path: Path, make: Callable[[str], object]) -> None:
+    """Makes a local file unless it is there, whole, and by one process however many begin at once.
+
+    MLflow makes its database in place, in many steps: another process takes what is half made for an
+    older version's, or makes the rest of it too, and all fail where the first was killed.
+
+    Args:
+      path: the file.
+      make: makes it under the path it is given.
+
+    Raises:
+      OSError: it cannot be made there.
+    """
+    if path.exists():
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.with_name(f"{path.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # Let go with the file, and so with the process.
+        if not path.exists():
+            made = path.with_name(f"{UNFINISHED}{path.name}")
+            made.unlink(missing_ok=True)
+            make(str(made))
+            made.replace(path)
 
 
 @contextmanager

@@ -7,11 +7,13 @@ import os
 import time
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from mlflow import MlflowClient
 from mlflow.entities import Run, RunStatus
+from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_GIT_COMMIT, MLFLOW_SOURCE_NAME, MLFLOW_SOURCE_TYPE, MLFLOW_USER
 
 from angiopipe import defaults, storage
@@ -104,7 +106,7 @@ def open_run(
       MlflowRefused: it does not let us in.
       ValueError: MLFLOW_RUN_ID or MLFLOW_EXPERIMENT_ID names nothing there.
     """
-    client, injected = MlflowClient(uri), os.environ.get("MLFLOW_RUN_ID", "")
+    client, injected = _client(uri), os.environ.get("MLFLOW_RUN_ID", "")
     ask = Patience(
         uri,
         patience,
@@ -125,6 +127,14 @@ def open_run(
         return found
 
     return Tracking(client, ask, key, ask("starting a run", find_or_create), is_ours=True)
+
+
+def _client(uri: str) -> MlflowClient:
+    """A client; an SQLite database is made first if there is none."""
+    if uri.startswith("sqlite:///"):
+        path = Path(uri.removeprefix("sqlite:///"))
+        storage.make_whole(path, lambda made: MlflowClient(f"sqlite:///{made}").search_experiments())
+    return MlflowClient(uri)
 
 
 def _begun_before(client: MlflowClient, experiment_id: str, key: RunKey) -> Run | None:
@@ -148,7 +158,14 @@ def _experiment_id(client: MlflowClient, ask: Patience, name: str, data_root: st
 
     def find_or_create() -> str:
         found = client.get_experiment_by_name(wanted)
-        return str(found.experiment_id if found else client.create_experiment(wanted, location))
+        if found:
+            return str(found.experiment_id)
+        try:
+            return str(client.create_experiment(wanted, location))
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+            return str(client.get_experiment_by_name(wanted).experiment_id)  # Another process was faster.
 
     return ask(f"opening the experiment {wanted}", find_or_create)
 
