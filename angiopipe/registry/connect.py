@@ -29,14 +29,22 @@ def registry(tracking_uri: str, data_root: str) -> tuple[MlflowClient, str]:
     quieten_mlflow()
     import mlflow
 
+    from angiopipe.registry.patience import raise_disk_fault
+
     if not (tracking_uri or data_root or os.environ.get("MLFLOW_TRACKING_URI")):
         raise ValueError("expected --tracking-uri, or --data-root with MLflow's database in it, got neither")
     uri = tracking_uri_of(tracking_uri, data_root)
-    database = uri.removeprefix("sqlite:///")
-    if uri.startswith("sqlite:///") and not storage.exists(database):
+    database = storage.sqlite_path(uri)
+    if database and not database.exists():
         raise ValueError(f"{uri}: expected MLflow's database, found none: register a model first")
+    if database:
+        database.open("rb").close()  # What cannot be opened MLflow would try again for two minutes.
     point_mlflow_at(uri)
-    return mlflow.MlflowClient(uri), uri
+    try:
+        return mlflow.MlflowClient(uri), uri
+    except Exception as error:
+        raise_disk_fault(uri, error)
+        raise
 
 
 @contextmanager

@@ -176,7 +176,8 @@ def _versions(
     from angiopipe.registry.register import tracking_uri_of
 
     uri = tracking_uri_of(tracking_uri, data_root)
-    if uri.startswith("sqlite:///") and not storage.exists(uri.removeprefix("sqlite:///")):
+    database = storage.sqlite_path(uri)
+    if database and not database.exists():
         return [], None
     client, _ = registry(tracking_uri, data_root)
     with in_words(f"versions of {model_name}"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import re
@@ -12,6 +13,8 @@ from typing import TypeVar
 
 from mlflow.exceptions import MlflowException
 
+from angiopipe import storage
+
 log = logging.getLogger(__name__)
 
 R = TypeVar("R")
@@ -21,6 +24,15 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
 
 _SERVER_FAULTS = frozenset({408, 429, 500, 502, 503, 504})
 _DENIED = frozenset({401, 403})
+
+_SQLITE_FAULTS = {
+    "database or disk is full": errno.ENOSPC,
+    "disk I/O error": errno.EIO,
+    "attempt to write a readonly database": errno.EROFS,
+    "unable to open database file": errno.EACCES,
+    "file is not a database": errno.EEXIST,
+}
+"""What SQLite says where the system let it down; MLflow passes it on as a fault of its own that may go away."""
 
 
 class MlflowAway(ConnectionError):
@@ -53,12 +65,14 @@ class Patience:
           MlflowAway: no answer in `seconds`.
           MlflowRefused: the user or password is wrong, or lacks the right.
           ValueError: MLflow does not accept what it is asked.
+          OSError: its SQLite database cannot be read or written.
         """
         until, pause = time.monotonic() + self.seconds, FIRST_PAUSE
         while True:
             try:
                 return ask()
             except Exception as error:
+                raise_disk_fault(self.uri, error)
                 if not is_passing(error):
                     raise self._refusal(what, error) from error
                 left = until - time.monotonic()
@@ -88,6 +102,18 @@ class Patience:
                 "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or have the user given the right"
             )
         return ValueError(f"MLflow at {shown(self.uri)}: refused while {what}: {error.message}")
+
+
+def raise_disk_fault(uri: str, error: Exception) -> None:
+    """Raises the system's error, with the database's path, if that is what `error` is about.
+
+    Raises:
+      OSError: the database cannot be read or written.
+    """
+    path = storage.sqlite_path(uri)
+    numbers = [number for words, number in _SQLITE_FAULTS.items() if words in str(error)]
+    if path and numbers:
+        raise OSError(numbers[0], os.strerror(numbers[0]), str(path)) from error
 
 
 def is_passing(error: BaseException) -> bool:

@@ -121,7 +121,7 @@ def local_tracking_uri(data_root: str) -> str:
             f"data root {data_root}: expected a tracking_uri (or MLFLOW_TRACKING_URI) beside a remote "
             "data root, got none"
         )
-    return f"sqlite:///{storage.absolute(data_root)}/mlflow.db"
+    return storage.sqlite_uri(storage.join(storage.absolute(data_root), "mlflow.db"))
 
 
 def _check_same_weights(trained: ModelManifest, evaluated: EvaluationManifest) -> None:

@@ -138,7 +138,7 @@ def _local_database(data_root: str) -> str:
         raise ValueError(f"data root {data_root}: expected a database beside a remote data root, got none")
     folder = storage.local_path(storage.absolute(data_root))
     folder.mkdir(parents=True, exist_ok=True)
-    return f"sqlite:///{folder}/searches.db"
+    return storage.sqlite_uri(f"{folder}/searches.db")
 
 
 def _without_test(examples: ExamplesManifest) -> ExamplesManifest:
