@@ -70,7 +70,9 @@ def preprocessing_version(settings: Preprocessing) -> str:
     """
     kind = _kind(settings)
     pixels = f"{kind} {TRANSFORMS[kind]}, decoding {DECODING}"
-    return f"{pixels}, OpenCV {cv2.__version__}, simplejpeg {simplejpeg.__version__}, fields {settings.digest()}"
+    return (
+        f"{pixels}, OpenCV {cv2.__version__}, simplejpeg {simplejpeg.__version__}, fields {settings.digest()}"
+    )
 
 
 def _transform(settings: Preprocessing) -> Callable[[np.ndarray, Preprocessing], np.ndarray]:
