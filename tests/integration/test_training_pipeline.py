@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -36,7 +37,7 @@ class Run(NamedTuple):
 
 
 def run_pipeline(
-    data_root: Path, images: str, labels: str, recipe: str, clinical: str = ""
+    data_root: Path, images: str, labels: str, recipe: str, clinical: str = "", more: Sequence[str] = ()
 ) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "pipelines", "run", "training", "--images", images, "--labels", labels]
     options = [
@@ -48,6 +49,7 @@ def run_pipeline(
         "--overrides",
         "training.epochs=1",
         *REDUCED[recipe],
+        *more,
     ]
     return subprocess.run(
         [*command, *options],
@@ -201,3 +203,20 @@ def test_a_failing_run_ends_with_the_librarys_one_message(own_cohort, tmp_path):
     assert "validate failed" in failed.stderr
     assert "study 1001 (line 2): expected 8 views, found 6: LI-A, LI-B are missing" in failed.stderr
     assert not list((tmp_path / "root").glob("studies/*"))
+
+
+@pytest.mark.slow
+def test_what_the_last_step_would_refuse_is_refused_by_the_first(own_cohort, tmp_path):
+    for path in Path(own_cohort.images).iterdir():
+        path.write_bytes(b"")
+    more = ("--model-name=team/model", "--workers=3", "--pseudonymise")
+    failed = run_pipeline(tmp_path / "root", own_cohort.images, own_cohort.labels, "octoview", more=more)
+    assert failed.returncode == 1
+    assert "validate failed: 4 things would stop this run; no image was read:" in failed.stderr
+    for told in (
+        "model_name: ",
+        "training.batch_size: ",
+        "ANGIOPIPE_PSEUDONYM_KEY: ",
+        "of model.clinical, found none",
+    ):
+        assert told in failed.stderr
