@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import logging
 import os
 import posixpath
 import shutil
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
 
 import fsspec
 
@@ -20,20 +24,34 @@ UNFINISHED = ".writing-"
 ABANDONED_SECONDS = 3600
 """A file that has not grown for an hour has no writer."""
 
+_DISK_FAULTS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
+
+_being_written: set[Path] = set()
+
 
 def is_local(uri: str) -> bool:
     return "://" not in uri or uri.startswith("file://")
 
 
 def local_path(uri: str) -> Path:
-    """The file system path of a local URI.
+    """The file system path of a local path or URI.
 
     Raises:
       ValueError: `uri` is not local.
     """
     if not is_local(uri):
         raise ValueError(f"{uri}: expected a local path")
-    return Path(uri.removeprefix("file://"))
+    return Path(_name(uri))
+
+
+def _name(uri: str) -> str:
+    """What the file system calls a local path or URI; `~` is the user's home, as shells have it."""
+    if not uri.startswith("file://"):
+        return os.path.expanduser(uri)
+    host, _, path = uri.removeprefix("file://").partition("/")
+    if host not in ("", "localhost"):
+        raise ValueError(f"{uri}: expected file:/// and an absolute path, found the host {host!r}")
+    return unquote(f"/{path}")
 
 
 def join(uri: str, *parts: str) -> str:
@@ -45,17 +63,24 @@ def absolute(uri: str) -> str:
     return str(local_path(uri).absolute()) if is_local(uri) else uri.rstrip("/")
 
 
+def plain_uri(uri: str) -> str:
+    """`uri`, or a local path as a file URI, in which nothing is left that a program on its way might take for its own."""
+    return local_path(uri).absolute().as_uri() if uri and is_local(uri) else uri
+
+
 def exists(uri: str) -> bool:
     if is_local(uri):
         return local_path(uri).exists()
-    filesystem, path = fsspec.core.url_to_fs(uri)
-    return bool(filesystem.exists(path))
+    with _remote(uri) as (filesystem, path):
+        return bool(filesystem.exists(path))
 
 
 def read_bytes(uri: str) -> bytes:
-    # A Path costs as much time as reading a view.
-    with open(uri.removeprefix("file://"), "rb") if is_local(uri) else fsspec.open(uri, "rb") as file:
-        return file.read()
+    if is_local(uri):
+        with open(_name(uri), "rb") as file:  # A Path costs as much time as reading a view.
+            return file.read()
+    with _remote(uri) as (filesystem, path):
+        return bytes(filesystem.cat_file(path))
 
 
 def write_bytes(uri: str, content: bytes) -> None:
@@ -77,8 +102,8 @@ def remove(uri: str) -> None:
     if is_local(uri):
         local_path(uri).unlink(missing_ok=True)
     elif exists(uri):
-        filesystem, path = fsspec.core.url_to_fs(uri)
-        filesystem.rm_file(path)
+        with _remote(uri) as (filesystem, path):
+            filesystem.rm_file(path)
 
 
 def remove_folder(uri: str) -> None:
@@ -86,8 +111,8 @@ def remove_folder(uri: str) -> None:
     if is_local(uri):
         shutil.rmtree(local_path(uri), ignore_errors=True)
     elif exists(uri):
-        filesystem, path = fsspec.core.url_to_fs(uri)
-        filesystem.rm(path, recursive=True)
+        with _remote(uri) as (filesystem, path):
+            filesystem.rm(path, recursive=True)
 
 
 def list_files(uri: str) -> list[str]:
@@ -98,10 +123,10 @@ def list_files(uri: str) -> list[str]:
             return []
         with os.scandir(folder) as entries:  # Knows files from folders without asking for each.
             return sorted(entry.path for entry in entries if entry.is_file())
-    filesystem, path = fsspec.core.url_to_fs(uri)
-    if not filesystem.exists(path):
-        return []
-    entries = filesystem.ls(path, detail=True)
+    with _remote(uri) as (filesystem, path):
+        if not filesystem.exists(path):
+            return []
+        entries = filesystem.ls(path, detail=True)
     return sorted(filesystem.unstrip_protocol(e["name"]) for e in entries if e["type"] == "file")
 
 
@@ -113,30 +138,44 @@ def sweep(uri: str) -> None:
                 path.unlink(missing_ok=True)
 
 
+def abandon() -> None:
+    """Removes what this process has begun to write, as it ends without waiting for its threads."""
+    for path in tuple(_being_written):
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
+
+
 @contextmanager
 def new_file(uri: str) -> Iterator[Path]:
     """A local path to write to, published as `uri` when the block ends without an error.
 
     Locally the file is renamed into place; object stores have no rename, but show an uploaded
     object only once it is complete.
+
+    Raises:
+      OSError: the file cannot be written; it names `uri`, not the path that the block has.
     """
     local = is_local(uri)
-    if local:
-        local_path(uri).parent.mkdir(parents=True, exist_ok=True)
     folder = local_path(uri).parent if local else None
-    descriptor, name = tempfile.mkstemp(prefix=UNFINISHED, dir=folder)
-    os.close(descriptor)
+    with _naming(uri):
+        if folder:
+            folder.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(prefix=UNFINISHED, dir=folder)
+        os.close(descriptor)
     path = Path(name)
+    _being_written.add(path)
     try:
-        yield path
-        path.chmod(0o644)
-        if local:
-            path.replace(local_path(uri))
-        else:
-            filesystem, remote = fsspec.core.url_to_fs(uri)
-            filesystem.put_file(str(path), remote)
+        with _naming(uri):
+            yield path
+            path.chmod(0o644)
+            if local:
+                path.replace(local_path(uri))
+        if not local:
+            with _remote(uri) as (filesystem, remote):
+                filesystem.put_file(str(path), remote)
     finally:
         path.unlink(missing_ok=True)
+        _being_written.discard(path)
 
 
 @contextmanager
@@ -148,11 +187,40 @@ def staged(uri: str) -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="angiopipe-"))
     try:
         path = folder / posixpath.basename(uri)
-        filesystem, remote = fsspec.core.url_to_fs(uri)
-        filesystem.get_file(remote, str(path))
+        with _remote(uri) as (filesystem, remote):
+            filesystem.get_file(remote, str(path))
         yield path
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _naming(uri: str) -> Iterator[None]:
+    """Has an error about a file that is being written name the file that it was to become."""
+    try:
+        yield
+    except OSError as error:
+        unnamed = error.filename is None and error.errno in _DISK_FAULTS
+        if unnamed or UNFINISHED in f"{error.filename} {error.filename2}":
+            error.filename = str(local_path(uri)) if is_local(uri) else uri
+            if error.filename2:
+                error.filename2 = error.filename
+        raise
+
+
+@contextmanager
+def _remote(uri: str) -> Iterator[tuple[Any, str]]:
+    """The driver and the path of a URI; what the driver raises is turned into an OSError that names the URI."""
+    logging.getLogger("gcsfs").setLevel(logging.CRITICAL)  # It logs the traceback of what it raises.
+    try:
+        yield fsspec.core.url_to_fs(uri)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), uri) from error
+    except Exception as error:
+        raise OSError(
+            f"{uri}: expected an answer from its store, found {type(error).__name__}: {' '.join(str(error).split())}; "
+            "see that the store can be reached and that the credentials are right"
+        ) from error
 
 
 def file_sha256(path: Path) -> str:

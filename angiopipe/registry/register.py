@@ -6,7 +6,7 @@ import logging
 import os
 from typing import TYPE_CHECKING, Literal
 
-from angiopipe import defaults, storage
+from angiopipe import defaults, sqlite, storage
 from angiopipe.records.manifest import EvaluationManifest, Manifest, ModelManifest
 from angiopipe.registry.pointed import point_mlflow_at, quieten_mlflow
 from angiopipe.step import step
@@ -121,7 +121,7 @@ def local_tracking_uri(data_root: str) -> str:
             f"data root {data_root}: expected a tracking_uri (or MLFLOW_TRACKING_URI) beside a remote "
             "data root, got none"
         )
-    return f"sqlite:///{storage.absolute(data_root)}/mlflow.db"
+    return sqlite.uri_of(storage.join(storage.absolute(data_root), "mlflow.db"))
 
 
 def _check_same_weights(trained: ModelManifest, evaluated: EvaluationManifest) -> None:

@@ -12,9 +12,10 @@ from typing import Self
 
 from mlflow import MlflowClient
 from mlflow.entities import Run, RunStatus
+from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_GIT_COMMIT, MLFLOW_SOURCE_NAME, MLFLOW_SOURCE_TYPE, MLFLOW_USER
 
-from angiopipe import defaults, storage
+from angiopipe import defaults, sqlite, storage
 from angiopipe.environment import code
 from angiopipe.registry.patience import MlflowAway, Patience
 from angiopipe.step import run_folder
@@ -104,13 +105,13 @@ def open_run(
       MlflowRefused: it does not let us in.
       ValueError: MLFLOW_RUN_ID or MLFLOW_EXPERIMENT_ID names nothing there.
     """
-    client, injected = MlflowClient(uri), os.environ.get("MLFLOW_RUN_ID", "")
     ask = Patience(
         uri,
         patience,
         "what it has taken is kept: when MLflow is back, start the step again with the same run id "
         f"({key.run_id}), and it goes on with the same MLflow run",
     )
+    client, injected = ask("opening its database", lambda: _client(uri)), os.environ.get("MLFLOW_RUN_ID", "")
     if injected:
         run = ask(f"looking for the run MLFLOW_RUN_ID={injected}", lambda: client.get_run(injected))
         return Tracking(client, ask, key, run, is_ours=False)
@@ -125,6 +126,15 @@ def open_run(
         return found
 
     return Tracking(client, ask, key, ask("starting a run", find_or_create), is_ours=True)
+
+
+def _client(uri: str) -> MlflowClient:
+    """A client; an SQLite database is made first if there is none."""
+    database = sqlite.path_of(uri)
+    if database:
+        sqlite.make_whole(database, lambda made: MlflowClient(sqlite.uri_of(made)).search_experiments())
+        database.open("r+b").close()  # What cannot be opened MLflow would try again for two minutes.
+    return MlflowClient(uri)
 
 
 def _begun_before(client: MlflowClient, experiment_id: str, key: RunKey) -> Run | None:
@@ -144,11 +154,18 @@ def _experiment_id(client: MlflowClient, ask: Patience, name: str, data_root: st
         return str(ask(looking, lambda: client.get_experiment(given)).experiment_id)
     wanted = name or os.environ.get("MLFLOW_EXPERIMENT_NAME", "") or defaults.EXPERIMENT
     beside_database = ask.uri.startswith("sqlite") and storage.is_local(data_root)
-    location = f"{storage.absolute(data_root)}/mlartifacts" if beside_database else None
+    location = storage.plain_uri(storage.join(data_root, "mlartifacts")) if beside_database else None
 
     def find_or_create() -> str:
         found = client.get_experiment_by_name(wanted)
-        return str(found.experiment_id if found else client.create_experiment(wanted, location))
+        if found:
+            return str(found.experiment_id)
+        try:
+            return str(client.create_experiment(wanted, location))
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+            return str(client.get_experiment_by_name(wanted).experiment_id)  # Another process was faster.
 
     return ask(f"opening the experiment {wanted}", find_or_create)
 
