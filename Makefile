@@ -15,7 +15,11 @@ SETS ?= base train tfio flink
 KUBERNETES := tests/kubernetes/bin
 FLINK_JAR := infra/flink/target/beam-flink.jar
 
-DEMO := $(DATA)/demo
+# Paths as they are given: neither make nor the shell reads anything into them.
+unexport IMAGES LABELS DATA RECIPE
+quote = '$(subst ','\'',$1)'
+
+DEMO := $(value DATA)/demo
 DEMO_STUDIES ?= 240
 DEMO_SIZE ?= 256
 # A third of the size, and fast steps as the pretrained scale is not its own: enough for an easy cohort, on a laptop, in a minute.
@@ -41,17 +45,17 @@ $(READY): $(LOCK) setup.py
 	@touch $@
 
 demo: demo-cohort ## synthetic cohort -> trained, evaluated, registered model
-	@$(MAKE) --no-print-directory run DATA=$(DEMO) \
-		IMAGES=$(DEMO)/cohort/train_set/images LABELS=$(DEMO)/cohort/train_set/train.csv \
-		OVERRIDES="$(DEMO_OVERRIDES)"
+	@$(MAKE) --no-print-directory run DATA=$(call quote,$(DEMO)) IMAGES=$(call quote,$(DEMO)/cohort/train_set/images) \
+		LABELS=$(call quote,$(DEMO)/cohort/train_set/train.csv) OVERRIDES="$(DEMO_OVERRIDES)"
 
 demo-cohort: $(READY) ## the demo's synthetic cohort alone
-	@$(BIN)/angiopipe synthesize --studies $(DEMO_STUDIES) --size $(DEMO_SIZE) --seed 1 --difficulty easy $(DEMO)/cohort
+	@$(BIN)/angiopipe synthesize --studies $(DEMO_STUDIES) --size $(DEMO_SIZE) --seed 1 --difficulty easy $(call quote,$(DEMO)/cohort)
 
 run: $(READY) ## the training pipeline on your data: IMAGES=<dir or URI> LABELS=<csv> [RECIPE= OVERRIDES= ARGS= DATA=]
-	@test -n "$(IMAGES)" -a -n "$(LABELS)" || { echo "usage: make run IMAGES=<dir or URI> LABELS=<csv> [RECIPE=octoview]"; exit 2; }
-	@$(BIN)/python -m pipelines run training --images "$(IMAGES)" --labels "$(LABELS)" \
-		--data-root "$(DATA)" --recipe "$(RECIPE)" --overrides $(OVERRIDES) $(ARGS)
+	@test -n $(call quote,$(value IMAGES)) && test -n $(call quote,$(value LABELS)) || { echo "usage: make run IMAGES=<dir or URI> LABELS=<csv> [RECIPE=octoview]"; exit 2; }
+	@$(BIN)/python -m pipelines run training --images=$(call quote,$(value IMAGES)) \
+		--labels=$(call quote,$(value LABELS)) --data-root=$(call quote,$(value DATA)) --recipe=$(call quote,$(value RECIPE)) \
+		--overrides $(OVERRIDES) $(ARGS)
 
 check: $(READY) ## lint, types, import contracts, known vulnerabilities
 	@$(BIN)/ruff check .

@@ -6,9 +6,10 @@ import ast
 import gc
 import importlib
 import importlib.util
-import os
 import sys
 from collections.abc import Sequence
+
+from angiopipe.ending import told
 
 COMMANDS = {
     "synthesize": "angiopipe.cohort.synthetic.synthesize",
@@ -36,36 +37,18 @@ cycles among modules and classes that stay."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Runs one command; prints the library's one clear message if it fails."""
+    """Runs one command; tells in one message why it failed."""
     gc.set_threshold(ALLOCATIONS_A_COLLECTION, *gc.get_threshold()[1:])
     arguments = sys.argv[1:] if arguments is None else arguments
     name = arguments[0] if arguments else "--help"
-    if name not in COMMANDS:
-        print(_usage())
-        sys.exit(0 if name in ("-h", "--help") else f"angiopipe: no command {name!r}")
-    import tyro
+    with told(f"angiopipe {name}" if name in COMMANDS else "angiopipe"):
+        if name not in COMMANDS:
+            print(_usage(), flush=True)
+            sys.exit(0 if name in ("-h", "--help") else f"angiopipe: no command {name!r}")
+        import tyro
 
-    command = getattr(importlib.import_module(COMMANDS[name]), name)
-    try:
+        command = getattr(importlib.import_module(COMMANDS[name]), name)
         tyro.cli(command, prog=f"angiopipe {name}", args=list(arguments[1:]))
-    except (ValueError, OSError) as error:
-        _end(f"angiopipe {name}: {error}")
-    _end()
-
-
-def _end(message: str = "") -> None:
-    """Ends the command with its one message, if it failed.
-
-    tensorflow-io aborts the process when Python ends, and with it the exit code, so after it
-    Python does not end: the process leaves at once.
-    """
-    if "tensorflow_io" in sys.modules:
-        print(message, end="\n" if message else "", file=sys.stderr)
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(1 if message else 0)
-    if message:
-        sys.exit(message)
 
 
 def _usage() -> str:

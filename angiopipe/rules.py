@@ -9,7 +9,7 @@ import os
 import posixpath
 from collections.abc import Mapping
 
-from angiopipe import storage
+from angiopipe import sqlite, storage
 from angiopipe.recipe import Octoview, SpatialAttention, Training, Vgg16
 
 TENSORBOARD = ("off", "scalars", "profile")
@@ -147,7 +147,8 @@ def tracking_uri_of(parameter: str, data_root: str) -> str:
     """MLflow's server or database: the parameter, else MLFLOW_TRACKING_URI, else one under the data root.
 
     Raises:
-      ValueError: neither is given, and the data root is remote, where no database can be.
+      ValueError: neither is given, and no database can be under the data root: it is remote, or MLflow would
+        look elsewhere.
     """
     given = parameter or os.environ.get("MLFLOW_TRACKING_URI", "")
     if not given and not storage.is_local(data_root):
@@ -155,4 +156,4 @@ def tracking_uri_of(parameter: str, data_root: str) -> str:
             f"data root {data_root}: expected a tracking_uri (or MLFLOW_TRACKING_URI) beside a remote "
             "data root, got none"
         )
-    return given or f"sqlite:///{storage.absolute(data_root)}/mlflow.db"
+    return given or sqlite.uri_of(storage.join(storage.absolute(data_root), "mlflow.db"))

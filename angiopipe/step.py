@@ -16,10 +16,12 @@ import resource
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from contextvars import ContextVar
 from typing import ParamSpec, TypeVar
 
 from angiopipe import storage
+from angiopipe.ending import in_words, stoppable
 from angiopipe.logs import log_failure, logged
 
 P = ParamSpec("P")
@@ -72,7 +74,7 @@ def step(name: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
             folder = run_folder(arguments.arguments["data_root"], run_id)
             figures: dict[str, float] = {}
             token, started = _figures.set(figures), time.monotonic()
-            with logged(name, run_id) as lines:
+            with stoppable(), logged(name, run_id) as lines:
                 try:
                     result = function(*arguments.args, **arguments.kwargs)
                 except BaseException as error:
@@ -107,11 +109,14 @@ def _leave_failure(folder: str, name: str, error: BaseException, lines: list[str
     failure = {
         "step": name,
         "error": type(error).__name__,
-        "message": str(error),
+        "message": in_words(error),
         "faults": getattr(error, "faults", []),
         "last_log_lines": lines,
     }
-    storage.write_text(_failure_uri(folder, name), json.dumps(failure, indent=1) + "\n")
+    uri = _failure_uri(folder, name)
+    with suppress(Exception):  # Where no record can be written, the error under way says why.
+        storage.write_text(uri, json.dumps(failure, indent=1) + "\n")
+        error.add_note(f"(the whole record: {uri})")
 
 
 def _record_uri(folder: str, name: str) -> str:

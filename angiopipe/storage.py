@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import hashlib
+import logging
 import os
 import posixpath
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
 
 import fsspec
 
@@ -22,20 +24,34 @@ UNFINISHED = ".writing-"
 ABANDONED_SECONDS = 3600
 """A file that has not grown for an hour has no writer."""
 
+_DISK_FAULTS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
+
+_being_written: set[Path] = set()
+
 
 def is_local(uri: str) -> bool:
     return "://" not in uri or uri.startswith("file://")
 
 
 def local_path(uri: str) -> Path:
-    """The file system path of a local URI.
+    """The file system path of a local path or URI.
 
     Raises:
       ValueError: `uri` is not local.
     """
     if not is_local(uri):
         raise ValueError(f"{uri}: expected a local path")
-    return Path(uri.removeprefix("file://"))
+    return Path(_name(uri))
+
+
+def _name(uri: str) -> str:
+    """What the file system calls a local path or URI; `~` is the user's home, as shells have it."""
+    if not uri.startswith("file://"):
+        return os.path.expanduser(uri)
+    host, _, path = uri.removeprefix("file://").partition("/")
+    if host not in ("", "localhost"):
+        raise ValueError(f"{uri}: expected file:/// and an absolute path, found the host {host!r}")
+    return unquote(f"/{path}")
 
 
 def join(uri: str, *parts: str) -> str:
@@ -56,38 +72,24 @@ def in_words(error: OSError) -> str:
     return error.strerror or str(error).partition("\n")[0] or type(error).__name__
 
 
-@contextmanager
-def _asked(uri: str) -> Iterator[None]:
-    """Whatever a store's driver raises is an error of the operating system, as that of a local file is.
-
-    Raises:
-      OSError: the store refuses, cannot be reached, or no driver for it is installed.
-    """
-    try:
-        yield
-    except OSError:
-        raise
-    except Exception as error:
-        store = uri.partition("://")[0]
-        what = f"no answer from {store}:// ({type(error).__name__}: {error})"
-        raise OSError(errno.EIO, what, uri) from error
+def plain_uri(uri: str) -> str:
+    """`uri`, or a local path as a file URI, in which nothing is left that a program on its way might take for its own."""
+    return local_path(uri).absolute().as_uri() if uri and is_local(uri) else uri
 
 
 def exists(uri: str) -> bool:
     if is_local(uri):
         return local_path(uri).exists()
-    with _asked(uri):
-        filesystem, path = fsspec.core.url_to_fs(uri)
+    with _remote(uri) as (filesystem, path):
         return bool(filesystem.exists(path))
 
 
 def read_bytes(uri: str) -> bytes:
-    # A Path costs as much time as reading a view.
     if is_local(uri):
-        with open(uri.removeprefix("file://"), "rb") as file:
+        with open(_name(uri), "rb") as file:  # A Path costs as much time as reading a view.
             return file.read()
-    with _asked(uri), fsspec.open(uri, "rb") as file:
-        return bytes(file.read())
+    with _remote(uri) as (filesystem, path):
+        return bytes(filesystem.cat_file(path))
 
 
 def write_bytes(uri: str, content: bytes) -> None:
@@ -109,8 +111,8 @@ def remove(uri: str) -> None:
     if is_local(uri):
         local_path(uri).unlink(missing_ok=True)
     elif exists(uri):
-        filesystem, path = fsspec.core.url_to_fs(uri)
-        filesystem.rm_file(path)
+        with _remote(uri) as (filesystem, path):
+            filesystem.rm_file(path)
 
 
 def remove_folder(uri: str) -> None:
@@ -118,15 +120,14 @@ def remove_folder(uri: str) -> None:
     if is_local(uri):
         shutil.rmtree(local_path(uri), ignore_errors=True)
     elif exists(uri):
-        filesystem, path = fsspec.core.url_to_fs(uri)
-        filesystem.rm(path, recursive=True)
+        with _remote(uri) as (filesystem, path):
+            filesystem.rm(path, recursive=True)
 
 
 def is_folder(uri: str) -> bool:
     if is_local(uri):
         return local_path(uri).is_dir()
-    with _asked(uri):
-        filesystem, path = fsspec.core.url_to_fs(uri)
+    with _remote(uri) as (filesystem, path):
         return bool(filesystem.isdir(path))
 
 
@@ -147,8 +148,7 @@ def _listed(uri: str, folders: bool) -> list[str]:
             return []
         with os.scandir(folder) as entries:  # Knows files from folders without asking for each.
             return sorted(e.path for e in entries if (e.is_dir() if folders else e.is_file()))
-    with _asked(uri):
-        filesystem, path = fsspec.core.url_to_fs(uri)
+    with _remote(uri) as (filesystem, path):
         if not filesystem.exists(path):
             return []
         entries = filesystem.ls(path, detail=True)
@@ -164,56 +164,44 @@ def sweep(uri: str) -> None:
                 path.unlink(missing_ok=True)
 
 
+def abandon() -> None:
+    """Removes what this process has begun to write, as it ends without waiting for its threads."""
+    for path in tuple(_being_written):
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
+
+
 @contextmanager
 def new_file(uri: str) -> Iterator[Path]:
     """A local path to write to, published as `uri` when the block ends without an error.
 
     Locally the file is renamed into place; object stores have no rename, but show an uploaded
     object only once it is complete.
+
+    Raises:
+      OSError: the file cannot be written; it names `uri`, not the path that the block has.
     """
     local = is_local(uri)
-    if local:
-        local_path(uri).parent.mkdir(parents=True, exist_ok=True)
     folder = local_path(uri).parent if local else None
-    descriptor, name = tempfile.mkstemp(prefix=UNFINISHED, dir=folder)
-    os.close(descriptor)
+    with _naming(uri):
+        if folder:
+            folder.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(prefix=UNFINISHED, dir=folder)
+        os.close(descriptor)
     path = Path(name)
+    _being_written.add(path)
     try:
-        yield path
-        path.chmod(0o644)
-        if local:
-            path.replace(local_path(uri))
-        else:
-            with _asked(uri):
-                filesystem, remote = fsspec.core.url_to_fs(uri)
+        with _naming(uri):
+            yield path
+            path.chmod(0o644)
+            if local:
+                path.replace(local_path(uri))
+        if not local:
+            with _remote(uri) as (filesystem, remote):
                 filesystem.put_file(str(path), remote)
     finally:
         path.unlink(missing_ok=True)
-
-
-def make_whole(path: Path, make: Callable[[str], object]) -> None:
-    """Makes a local file unless it is there, whole, and by one process however many begin at once.
-
-    MLflow makes its database in place, in many steps: another process takes what is half made for an
-    older version's, or makes the rest of it too, and all fail where the first was killed.
-
-    Args:
-      path: the file.
-      make: makes it under the path it is given.
-
-    Raises:
-      OSError: it cannot be made there.
-    """
-    if path.exists():
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.with_name(f"{path.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # Let go with the file, and so with the process.
-        if not path.exists():
-            made = path.with_name(f"{UNFINISHED}{path.name}")
-            made.unlink(missing_ok=True)
-            make(str(made))
-            made.replace(path)
+        _being_written.discard(path)
 
 
 @contextmanager
@@ -225,12 +213,39 @@ def staged(uri: str) -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="angiopipe-"))
     try:
         path = folder / posixpath.basename(uri)
-        with _asked(uri):
-            filesystem, remote = fsspec.core.url_to_fs(uri)
+        with _remote(uri) as (filesystem, remote):
             filesystem.get_file(remote, str(path))
         yield path
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _naming(uri: str) -> Iterator[None]:
+    """Has an error about a file that is being written name the file that it was to become."""
+    try:
+        yield
+    except OSError as error:
+        unnamed = error.filename is None and error.errno in _DISK_FAULTS
+        if unnamed or UNFINISHED in f"{error.filename} {error.filename2}":
+            error.filename = str(local_path(uri)) if is_local(uri) else uri
+            if error.filename2:
+                error.filename2 = error.filename
+        raise
+
+
+@contextmanager
+def _remote(uri: str) -> Iterator[tuple[Any, str]]:
+    """The driver and the path of a URI; what the driver raises is turned into an OSError that names the URI."""
+    logging.getLogger("gcsfs").setLevel(logging.CRITICAL)  # It logs the traceback of what it raises.
+    try:
+        yield fsspec.core.url_to_fs(uri)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), uri) from error
+    except Exception as error:
+        said = " ".join(str(error).split())
+        what = f"no answer from {uri.partition('://')[0]}:// ({type(error).__name__}: {said})"
+        raise OSError(errno.EREMOTEIO, what, uri) from error
 
 
 def file_sha256(path: Path) -> str:

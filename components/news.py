@@ -25,6 +25,7 @@ def news(
     """
     from angiopipe.registry.news import news as run
     from angiopipe.step import show_figures
+    from angiopipe.storage import plain_uri
 
     result = run(
         images=images,
@@ -39,4 +40,5 @@ def news(
         model_name=model_name,
     )
     show_figures(figures.log_metric, data_root, run_id, "news")
-    return result.previous_statistics if result.is_new else unchanged
+    # Kubeflow's local runner reads what it compares as a program.
+    return plain_uri(result.previous_statistics) if result.is_new else unchanged

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-from pipelines.commands.compile import compile_pipeline
-from pipelines.commands.run import run_pipeline
-from pipelines.commands.schedule import schedule, unschedule
-from pipelines.commands.status import status
-from pipelines.commands.submit import submit
+from angiopipe.ending import told
 from pipelines.errors import PipelineError
 from pipelines.graphs import PIPELINES
 
-COMMANDS: dict[str, Callable[[str, Sequence[str]], None]] = {
-    "compile": compile_pipeline,
-    "run": run_pipeline,
-    "submit": submit,
-    "schedule": schedule,
-    "unschedule": unschedule,
+COMMANDS = {
+    "compile": ("pipelines.commands.compile", "compile_pipeline"),
+    "run": ("pipelines.commands.run", "run_pipeline"),
+    "submit": ("pipelines.commands.submit", "submit"),
+    "schedule": ("pipelines.commands.schedule", "schedule"),
+    "unschedule": ("pipelines.commands.schedule", "unschedule"),
 }
+"""Each command's module and function. Only the one called is imported, where a signal is heard already."""
 
 USAGE = f"""usage: python -m pipelines {"|".join(COMMANDS)} {"|".join(PIPELINES)} [--help]
        python -m pipelines status [--help]"""
@@ -32,16 +30,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
       SystemExit: with what stopped the command, in words.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
-    try:
-        match given:
-            case ["status", *rest]:
-                status(rest)
-            case [command, pipeline, *rest] if command in COMMANDS:
-                COMMANDS[command](pipeline, rest)
-            case _:
-                sys.exit(USAGE)
-    except PipelineError as error:
-        sys.exit(str(error))
+    with told(" ".join(["python -m pipelines", *given[:2]])):
+        try:
+            match given:
+                case ["status", *rest]:
+                    importlib.import_module("pipelines.commands.status").status(rest)
+                case [command, pipeline, *rest] if command in COMMANDS:
+                    module, function = COMMANDS[command]
+                    getattr(importlib.import_module(module), function)(pipeline, rest)
+                case _:
+                    sys.exit(USAGE)
+        except PipelineError as error:
+            sys.exit(str(error))
 
 
 if __name__ == "__main__":

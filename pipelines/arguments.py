@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import tyro
 
+from pipelines.errors import PipelineError
 from pipelines.graphs import REQUIRED, Parameter, parameters
 from pipelines.settings import SETTINGS_VARIABLE, Settings, load_settings
+
+REPLACED = ("{{", "/kfp-workspace", "pipelinechannel--")
+"""Texts that Kubeflow, or Argo below it, takes for its own wherever they stand in a parameter."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,7 @@ def parse(
       The settings, the options, and the value of each parameter that has one.
 
     Raises:
-      PipelineError: the settings are wrong.
+      PipelineError: the settings are wrong, or Kubeflow would not hand a parameter on as it is.
       SystemExit: the arguments are, or help was asked for.
     """
     settings = load_settings(_settings_file(arguments))
@@ -66,7 +70,29 @@ def parse(
         description=options.__doc__.split("\n")[0] if options.__doc__ else None,
         args=list(arguments),
     )
+    refuse_what_kubeflow_replaces(values)
     return settings, own, values
+
+
+def refuse_what_kubeflow_replaces(values: Mapping[str, Any]) -> None:
+    """Refuses parameters that a step would not get as they were given.
+
+    Raises:
+      PipelineError: names each.
+    """
+    faults = []
+    for name, value in values.items():
+        text = " ".join(value) if isinstance(value, list) else str(value)
+        flag = f"--{name.replace('_', '-')}"
+        faults += [
+            f"{flag}: expected no {own!r} in it, which means something to Kubeflow, found {text!r}; rename the folder"
+            for own in REPLACED
+            if own in text
+        ]
+        if text != text.encode(errors="replace").decode():
+            faults.append(f"{flag}: expected text in UTF-8, found {text!r}; rename the folder")
+    if faults:
+        raise PipelineError("; ".join(faults))
 
 
 def parse_options(command: str, options: type[O], arguments: Sequence[str]) -> tuple[Settings, O]:

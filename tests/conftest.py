@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
 from angiopipe.cohort.synthetic.synthesize import synthesize
+from tests.small_disks import Mount, mounted
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -51,3 +53,10 @@ def own_cohort(cohort: Cohort, tmp_path: Path) -> Cohort:
     labels = tmp_path / "own" / "train.csv"
     labels.write_bytes(Path(cohort.labels).read_bytes())
     return Cohort(str(images), str(labels))
+
+
+@pytest.fixture
+def mount(tmp_path: Path) -> Iterator[Mount]:
+    """Mounts file systems in memory, of a size such as "64k", for the test."""
+    with ExitStack() as disks:
+        yield lambda size="1m", name="disk": disks.enter_context(mounted(tmp_path / name, size))

@@ -10,6 +10,9 @@ import contextlib
 import functools
 import hashlib
 import logging
+import os
+import re
+import shlex
 import sys
 import threading
 from collections import Counter
@@ -23,6 +26,7 @@ from pydantic import TypeAdapter
 from tqdm import tqdm
 
 from angiopipe import storage
+from angiopipe.ending import EXPECTED, in_words
 from angiopipe.environment import usable_cores
 from angiopipe.faults import FaultyStudies
 from angiopipe.records.framing import write_record
@@ -34,6 +38,9 @@ COUNTERS = "angiopipe"
 """Namespace of the counters that Beam's engine collects and shows."""
 
 WATCH_SECONDS = 0.5
+
+_TOLD = "<told: {} :told>"
+"""How a worker's error in words crosses an engine, which hands on no exception as it was."""
 
 MOST_THREADS = 8
 """Of one process: with more, Python's lock is what they wait for; Beam's processes go on from there."""
@@ -148,7 +155,9 @@ def _run_graph(
         from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions
     finally:
         logging.disable(logging.NOTSET)
-    options = PipelineOptions([option for given in beam_args for option in given.split()])
+    # Beam logs the traceback of what it raises, twice.
+    logging.getLogger("apache_beam").setLevel(logging.CRITICAL)
+    options = PipelineOptions([word for given in beam_args for word in _words(given)])
     runner, direct = options.view_as(StandardOptions).runner, options.view_as(DirectOptions)
     # Beam's own threads talk over ports that any machine can reach, and its processes start in two
     # seconds; in one process, one element that holds all the work needs neither.
@@ -158,10 +167,40 @@ def _run_graph(
     planned = pipeline | "Plans" >> beam.Create(parts)
     spread = planned | "Spread" >> beam.Reshuffle()
     spread | "Make" >> beam.Map(_make_part, make=make, threads=threads)
-    result = pipeline.run()
-    result.wait_until_finish()
+    try:
+        with contextlib.nullcontext() if alone else _python_for_shells():
+            result = pipeline.run()
+            result.wait_until_finish()
+    except Exception as error:
+        raise _cause(error) from error
     counters = result.metrics().query(beam.metrics.MetricsFilter().with_namespace(COUNTERS))["counters"]
     log.info("made %s", ", ".join(f"{counter.committed:,} {counter.key.metric.name}" for counter in counters))
+
+
+def _words(given: str) -> list[str]:
+    """The words of one or several options; a value may have blanks and quotes in it."""
+    options = re.split(r"\s+(?=--)", given.strip())
+    return [word for one in options for word in ([one] if "=" in one.split()[0] else one.split(maxsplit=1))]
+
+
+@contextlib.contextmanager
+def _python_for_shells() -> Iterator[None]:
+    """Has Beam's shell, which starts `sys.executable` as it stands, start processes that are quiet.
+
+    They leave Ctrl-C to this one, which is told of their errors, and write no log of Beam's.
+    """
+    python = sys.executable
+    sys.executable = f"trap '' INT; exec 2>{os.devnull}; exec {shlex.quote(python)}"
+    try:
+        yield
+    finally:
+        sys.executable = python
+
+
+def _cause(error: Exception) -> Exception:
+    """What a worker told of its failure, which engines wrap into errors of their own, tracebacks among it."""
+    told = re.search(_TOLD.format("(.*?)"), str(error), re.DOTALL)
+    return OSError(told[1]) if told else error
 
 
 @contextlib.contextmanager
@@ -194,9 +233,12 @@ def _make_part(names: Sequence[str], make: Callable[[str], Mapping[str, int]], t
     cv2.setNumThreads(1)  # The shards are the parallelism.
     total: Counter[str] = Counter()
     with ThreadPoolExecutor(threads) as makers:
-        # After an error, `map` leaves what has not begun for the next run.
-        for counts in makers.map(make, names):
-            total.update(counts)
+        try:
+            # After an error, `map` leaves what has not begun for the next run.
+            for counts in makers.map(make, names):
+                total.update(counts)
+        except EXPECTED as error:
+            raise RuntimeError(_TOLD.format(in_words(error))) from None
     for counter, count in total.items():  # Beam counts in its own thread alone.
         Metrics.counter(COUNTERS, counter).inc(count)
 

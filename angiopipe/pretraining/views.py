@@ -19,6 +19,7 @@ from tqdm import tqdm
 from angiopipe.cohort.synthetic import make_study
 from angiopipe.cohort.synthetic.settings import REALISTIC, SiteWeights
 from angiopipe.cohort.synthetic.synthesize import GENERATOR
+from angiopipe.ending import deaf_children
 from angiopipe.imaging import octoview
 from angiopipe.imaging.decode import decode
 from angiopipe.imaging.preprocess import preprocessing_version
@@ -117,7 +118,8 @@ def _write(
     # A forked child inherits the locks of whatever threads the caller runs.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(processes, context, cv2.setNumThreads, (1,)) as pool:
-        made = pool.map(make, range(studies), chunksize=8)
+        with deaf_children():
+            made = pool.map(make, range(studies), chunksize=8)
         for number, (views, sacs) in enumerate(tqdm(made, total=studies, unit="study", disable=None)):
             maps["views"][number], maps["sacs"][number] = views, sacs
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from angiopipe import storage
+from angiopipe import sqlite
 from angiopipe.registry.pointed import point_mlflow_at, quieten_mlflow
 from angiopipe.rules import tracking_uri_of
 
@@ -32,11 +32,14 @@ def registry(tracking_uri: str, data_root: str) -> tuple[MlflowClient, str]:
     if not (tracking_uri or data_root or os.environ.get("MLFLOW_TRACKING_URI")):
         raise ValueError("expected --tracking-uri, or --data-root with MLflow's database in it, got neither")
     uri = tracking_uri_of(tracking_uri, data_root)
-    database = uri.removeprefix("sqlite:///")
-    if uri.startswith("sqlite:///") and not storage.exists(database):
+    database = sqlite.path_of(uri)
+    if database and not database.exists():
         raise ValueError(f"{uri}: expected MLflow's database, found none: register a model first")
+    if database:
+        database.open("rb").close()  # What cannot be opened MLflow would try again for two minutes.
     point_mlflow_at(uri)
-    return mlflow.MlflowClient(uri), uri
+    with sqlite.naming(uri):
+        return mlflow.MlflowClient(uri), uri
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Literal
 
-from angiopipe import defaults, storage
+from angiopipe import defaults, sqlite, storage
 from angiopipe.recipe import DEFAULT_RECIPE, load_recipe
 from angiopipe.records.manifest import Manifest
 from angiopipe.rules import check_model_name, tracking_uri_of
@@ -178,7 +178,8 @@ def _versions(
     from angiopipe.registry.connect import in_words, registry
 
     uri = tracking_uri_of(tracking_uri, data_root)
-    if uri.startswith("sqlite:///") and not storage.exists(uri.removeprefix("sqlite:///")):
+    database = sqlite.path_of(uri)
+    if database and not database.exists():
         return [], None
     client, _ = registry(tracking_uri, data_root)
     with in_words(f"versions of {model_name}"):

@@ -12,6 +12,8 @@ from typing import TypeVar
 
 from mlflow.exceptions import MlflowException
 
+from angiopipe import sqlite
+
 log = logging.getLogger(__name__)
 
 R = TypeVar("R")
@@ -53,11 +55,13 @@ class Patience:
           MlflowAway: no answer in `seconds`.
           MlflowRefused: the user or password is wrong, or lacks the right.
           ValueError: MLflow does not accept what it is asked.
+          OSError: its SQLite database cannot be read or written.
         """
         until, pause = time.monotonic() + self.seconds, FIRST_PAUSE
         while True:
             try:
-                return ask()
+                with sqlite.naming(self.uri):
+                    return ask()
             except Exception as error:
                 if not is_passing(error):
                     raise self._refusal(what, error) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 
 
@@ -11,6 +12,8 @@ def quieten_mlflow() -> None:
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     # A hospital's machine tells nobody what it registers and scores.
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    # It logs the traceback of what it raises.
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
 
 
 def point_mlflow_at(uri: str) -> None:

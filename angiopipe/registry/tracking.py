@@ -7,7 +7,6 @@ import os
 import time
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -16,7 +15,7 @@ from mlflow.entities import Run, RunStatus
 from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_GIT_COMMIT, MLFLOW_SOURCE_NAME, MLFLOW_SOURCE_TYPE, MLFLOW_USER
 
-from angiopipe import defaults, storage
+from angiopipe import defaults, sqlite, storage
 from angiopipe.environment import code
 from angiopipe.registry.patience import MlflowAway, Patience
 from angiopipe.step import run_folder
@@ -106,13 +105,13 @@ def open_run(
       MlflowRefused: it does not let us in.
       ValueError: MLFLOW_RUN_ID or MLFLOW_EXPERIMENT_ID names nothing there.
     """
-    client, injected = _client(uri), os.environ.get("MLFLOW_RUN_ID", "")
     ask = Patience(
         uri,
         patience,
         "what it has taken is kept: when MLflow is back, start the step again with the same run id "
         f"({key.run_id}), and it goes on with the same MLflow run",
     )
+    client, injected = ask("opening its database", lambda: _client(uri)), os.environ.get("MLFLOW_RUN_ID", "")
     if injected:
         run = ask(f"looking for the run MLFLOW_RUN_ID={injected}", lambda: client.get_run(injected))
         return Tracking(client, ask, key, run, is_ours=False)
@@ -131,9 +130,10 @@ def open_run(
 
 def _client(uri: str) -> MlflowClient:
     """A client; an SQLite database is made first if there is none."""
-    if uri.startswith("sqlite:///"):
-        path = Path(uri.removeprefix("sqlite:///"))
-        storage.make_whole(path, lambda made: MlflowClient(f"sqlite:///{made}").search_experiments())
+    database = sqlite.path_of(uri)
+    if database:
+        sqlite.make_whole(database, lambda made: MlflowClient(sqlite.uri_of(made)).search_experiments())
+        database.open("r+b").close()  # What cannot be opened MLflow would try again for two minutes.
     return MlflowClient(uri)
 
 
@@ -154,7 +154,7 @@ def _experiment_id(client: MlflowClient, ask: Patience, name: str, data_root: st
         return str(ask(looking, lambda: client.get_experiment(given)).experiment_id)
     wanted = name or os.environ.get("MLFLOW_EXPERIMENT_NAME", "") or defaults.EXPERIMENT
     beside_database = ask.uri.startswith("sqlite") and storage.is_local(data_root)
-    location = f"{storage.absolute(data_root)}/mlartifacts" if beside_database else None
+    location = storage.plain_uri(storage.join(data_root, "mlartifacts")) if beside_database else None
 
     def find_or_create() -> str:
         found = client.get_experiment_by_name(wanted)

@@ -9,9 +9,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from types import FrameType
+from collections.abc import Sequence
 
 from angiopipe.environment import usable_cores
 from angiopipe.training.cluster import loopback_addresses, tf_config
@@ -39,24 +37,23 @@ def launch(command: Sequence[str], workers: int) -> None:
       ChildProcessError: a worker failed.
     """
     addresses = loopback_addresses(workers)
-    with _terminable():
-        running: list[_Worker] = []
-        try:
-            for index in range(workers):
-                running.append(_Worker(command, addresses, index))
-            while any(worker.process.poll() is None for worker in running):
-                _raise_first_failure(running)
-                time.sleep(_POLL_SECONDS)
+    running: list[_Worker] = []
+    try:
+        for index in range(workers):
+            running.append(_Worker(command, addresses, index))
+        while any(worker.process.poll() is None for worker in running):
             _raise_first_failure(running)
-        finally:
-            _end(running)
+            time.sleep(_POLL_SECONDS)
+        _raise_first_failure(running)
+    finally:
+        _end(running)
 
 
 class _Worker:
     """One process and the last lines it printed."""
 
     def __init__(self, command: Sequence[str], addresses: Sequence[str], index: int):
-        self.index, self.count = index, len(addresses)
+        self.index, self.count, self.ended = index, len(addresses), False
         self.lines: deque[str] = deque(maxlen=_LAST_LINES)
         # Workers that each take all cores would only take turns.
         threads = max(1, usable_cores() // self.count)
@@ -71,6 +68,7 @@ class _Worker:
         self.process = subprocess.Popen(
             command,
             env=environment,
+            start_new_session=True,  # Ctrl-C reaches the launcher alone, which ends them.
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -83,7 +81,7 @@ class _Worker:
     def _read(self) -> None:
         for line in self.process.stdout or ():
             self.lines.append(line.rstrip("\n"))
-            if self.index == 0:
+            if self.index == 0 and not self.ended:
                 print(line, end="", file=sys.stderr, flush=True)
 
     def failure(self) -> str:
@@ -106,34 +104,18 @@ def _raise_first_failure(workers: Sequence[_Worker]) -> None:
 
 
 def _end(workers: Sequence[_Worker]) -> None:
-    alive = [worker.process for worker in workers if worker.process.poll() is None]
-    for process in alive:
-        process.terminate()
+    living = [worker for worker in workers if worker.process.poll() is None]
+    for worker in living:
+        worker.ended = True
+        worker.process.terminate()
     until = time.monotonic() + _TERMINATE_SECONDS
-    for process in alive:
+    for worker in living:
         try:
-            process.wait(max(0.0, until - time.monotonic()))
+            worker.process.wait(max(0.0, until - time.monotonic()))
         except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+            worker.process.kill()
+            worker.process.wait()
     for worker in workers:
         worker.reader.join(timeout=1)
         if worker.process.stdin:
             worker.process.stdin.close()
-
-
-@contextmanager
-def _terminable() -> Iterator[None]:
-    """SIGTERM, which Kubernetes sends, becomes an exception, so that the workers are ended too."""
-
-    def leave(number: int, frame: FrameType | None) -> None:
-        sys.exit(128 + number)
-
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, leave)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
+import re
 import shlex
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
-from angiopipe import defaults, storage
+from angiopipe import defaults, sqlite, storage
 from angiopipe.recipe import DEFAULT_RECIPE, Recipe, load_recipe
 from angiopipe.records.manifest import MANIFEST_NAME, ExamplesManifest, Manifest
 from angiopipe.search_space import check_search, parse_space
@@ -114,12 +115,14 @@ def search(
         seed=seed,
     )
     location = storage.join(storage.absolute(data_root), "searches", plan.name)
-    study = open_search(plan, database or _local_database(data_root))
+    url = database or _local_database(data_root)
     objective = _objective(settings, _without_test(data), seed, storage.join(location, "checkpoints"))
-    run_trials(study, plan, objective, lambda: _write_table(study, location))
+    with sqlite.naming(url):
+        study = open_search(plan, url)
+        run_trials(study, plan, objective, lambda: _write_table(study, location))
     found = _result(study, location, settings, overrides, data)
     _write_table(study, location)
-    pasted = f'OVERRIDES="{shlex.join(found.overrides)}"'
+    pasted = f'OVERRIDES="{_within_quotes(shlex.join(found.overrides))}"'
     storage.write_text(found.overrides_uri, f"{pasted}\n")
     found.write(storage.join(location, MANIFEST_NAME))
     found.write(out)
@@ -130,10 +133,15 @@ def search(
     return found
 
 
+def _within_quotes(text: str) -> str:
+    """`text` as a shell reads it between double quotes."""
+    return re.sub(r'([\\"$`])', r"\\\1", text)
+
+
 def _local_database(data_root: str) -> str:
     folder = storage.local_path(storage.absolute(data_root))
     folder.mkdir(parents=True, exist_ok=True)
-    return f"sqlite:///{folder}/searches.db"
+    return sqlite.uri_of(f"{folder}/searches.db")
 
 
 def _without_test(examples: ExamplesManifest) -> ExamplesManifest:

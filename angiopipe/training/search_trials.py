@@ -20,6 +20,7 @@ import optuna
 from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState
 
+from angiopipe import sqlite
 from angiopipe.recipe import Recipe
 from angiopipe.search_space import Choices, Range
 
@@ -76,12 +77,15 @@ def open_search(search: Search, database: str) -> optuna.Study:
       database: URL as SQLAlchemy takes it.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
+    file = sqlite.path_of(database)
+    if file:
+        sqlite.make_whole(file, lambda made: optuna.storages.RDBStorage(_for_optuna(sqlite.uri_of(made))))
     # SQLite lets one process write at a time; the others wait.
     options = {"connect_args": {"timeout": 60}} if database.startswith("sqlite") else {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         storage = optuna.storages.RDBStorage(
-            database,
+            _for_optuna(database),
             engine_kwargs=options,
             heartbeat_interval=HEARTBEAT_SECONDS,
             grace_period=GRACE_SECONDS,
@@ -95,6 +99,11 @@ def open_search(search: Search, database: str) -> optuna.Study:
         sampler=_ByPlace(search.seed, search.startup_trials),
         pruner=optuna.pruners.MedianPruner(search.startup_trials, search.warmup_epochs),
     )
+
+
+def _for_optuna(database: str) -> str:
+    """Optuna takes braces in a URL for places to put something in."""
+    return database.replace("{", "%7B").replace("}", "%7D")
 
 
 class _ByPlace(optuna.samplers.BaseSampler):

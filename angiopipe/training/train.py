@@ -127,8 +127,8 @@ def _flags(arguments: dict[str, Any]) -> list[str]:
     """The command line that gives a worker these arguments."""
     flags = []
     for name, value in arguments.items():
-        values = value if isinstance(value, tuple) else (value,)
-        flags += [f"--{name.replace('_', '-')}", *map(str, values)]
+        flag = f"--{name.replace('_', '-')}"
+        flags += [flag, *map(str, value)] if isinstance(value, tuple) else [f"{flag}={value}"]
     return flags
 
 

@@ -46,9 +46,14 @@ def submit(pipeline: str, arguments: Sequence[str]) -> None:
     run_id = kubeflow.start_run(options.name or f"{pipeline} {version}", pipeline_id, version_id, values)
     print(f"run     {kubeflow.run_url(run_id)}", flush=True)
     if options.wait:
-        run = follow(
-            kubeflow, run_id, package.tasks, options.poll_seconds, lambda line: print(line, flush=True)
-        )
+        try:
+            run = follow(
+                kubeflow, run_id, package.tasks, options.poll_seconds, lambda line: print(line, flush=True)
+            )
+        except KeyboardInterrupt:
+            raise PipelineError(
+                f"no longer waited for; the run goes on: {kubeflow.run_url(run_id)}"
+            ) from None
         _end(run, package.tasks, values)
 
 

@@ -11,6 +11,8 @@ from pathlib import Path
 import mlflow
 import pytest
 
+from tests.odd_paths import ALL
+
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
 SMALL = ["preprocessing.size=32", "model.widths=[4,4,8,8,8]", "model.dense=[16,16,8]", "training.epochs=1"]
@@ -28,7 +30,7 @@ def retrain(root: Path, cohort, *overrides: str) -> tuple[dict, subprocess.Compl
 
 
 def test_a_schedule_trains_rests_and_tells_what_is_wrong(own_cohort, tmp_path):
-    root = tmp_path / "root"
+    root = tmp_path / ALL
     first, done = retrain(root, own_cohort)
     assert done.returncode == 0, done.stdout + done.stderr
     assert first["outcome"] == "promoted"

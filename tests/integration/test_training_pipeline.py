@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -17,6 +19,8 @@ import pytest
 
 from angiopipe.registry.pointed import point_mlflow_at
 from angiopipe.study import ANEURYSM, LABELS, LOCATIONS, VIEW_NAMES
+from tests.conftest import Cohort
+from tests.odd_paths import ALL
 
 REDUCED = {
     "kium_vgg16": ["preprocessing.size=32", "model.widths=[4,4,8,8,8]", "model.dense=[16,16,8]"],
@@ -68,8 +72,21 @@ def finished(data_root: Path, cohort, recipe: str) -> Run:
     return Run(path.parent, json.loads(path.read_text()), done.stdout)
 
 
+@pytest.fixture(scope="module")
+def odd_cohort(tmp_path_factory, cohort) -> Cohort:
+    """The cohort by names that Kubeflow, MLflow and shells could take for something else, and by links."""
+    folder = tmp_path_factory.mktemp("cohort") / ALL
+    folder.mkdir()
+    images, labels = folder / "python3 images", folder / "it's python3.csv"
+    images.symlink_to(cohort.images)
+    labels.symlink_to(cohort.labels)
+    return Cohort(str(images), str(labels))
+
+
 @pytest.fixture(scope="module", params=list(REDUCED))
-def run(request, tmp_path_factory, cohort) -> Run:
+def run(request, tmp_path_factory, cohort, odd_cohort) -> Run:
+    if request.param == "kium_vgg16":
+        return finished(tmp_path_factory.mktemp(f"kium {ALL}"), odd_cohort, request.param)
     return finished(tmp_path_factory.mktemp(request.param), cohort, request.param)
 
 
@@ -88,14 +105,29 @@ def load(run: Run, alias: str):
 
 @pytest.mark.slow
 def test_the_run_ends_by_telling_what_it_made(run):
-    metrics = run.promotion["metrics"]  # paths below the working folder would be relative
+    metrics = run.promotion["metrics"]
     assert f"test AUROC   {metrics['test_auroc']:.3f} (95 % interval" in run.printed
     assert "registered   aneurysm-detector, version 1, alias champion, challenger" in run.printed
     assert "gate         promoted: there is no champion to compare with" in run.printed
-    assert f"report       {run.promotion['report_uri']}" in run.printed
-    assert f"mlflow ui --backend-store-uri {run.promotion['tracking_uri']}" in run.printed
+    told = dict(re.findall(r"^(report|MLflow UI) +(.*)$", run.printed, re.MULTILINE))
+    assert shlex.split(told["report"]) == [run.promotion["report_uri"]]
+    assert shlex.split(told["MLflow UI"]) == [
+        str(Path(sys.executable).with_name("mlflow")), "ui", "--backend-store-uri", run.promotion["tracking_uri"],
+    ]  # fmt: skip
     assert "<html" in Path(run.promotion["report_uri"]).read_text()
     assert "KFP Executor" not in run.printed
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("run", ["kium_vgg16"], indirect=True)
+def test_nothing_lies_outside_a_data_root_of_any_name(run):
+    root = run.folder.parents[1]
+    assert root.name.startswith("kium ")
+    assert {path.name for path in root.iterdir()} == {
+        "examples", "kubeflow", "mlartifacts", "mlflow.db", "mlflow.db.lock", "runs", "splits", "studies",
+    }  # fmt: skip
+    beside = [path.name for path in root.parent.iterdir() if not path.is_symlink()]
+    assert [name for name in beside if name.startswith("kium")] == [root.name]
 
 
 @pytest.mark.slow

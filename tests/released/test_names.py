@@ -43,9 +43,10 @@ def data(request, tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def told(caplog) -> Iterator[pytest.LogCaptureFixture]:
-    """What the library logs, whether or not a step keeps its lines to itself."""
+def told(caplog, monkeypatch) -> Iterator[pytest.LogCaptureFixture]:
+    """What the library logs, once, whether or not a step of another test had it keep its lines to itself."""
     logger = logging.getLogger("angiopipe")
+    monkeypatch.setattr(logger, "propagate", False)
     logger.addHandler(caplog.handler)
     with caplog.at_level(logging.INFO, "angiopipe"):
         yield caplog

@@ -2,6 +2,7 @@ import fsspec
 import pytest
 
 from angiopipe import storage
+from tests.odd_paths import ALL, ODD
 
 
 @pytest.fixture(params=["local", "memory"])
@@ -73,3 +74,46 @@ def test_a_folder_goes_with_all_that_is_in_it_and_nothing_else(root):
     assert not storage.exists(storage.join(root, "a/b/2.txt"))
     assert not storage.list_files(storage.join(root, "a"))
     assert storage.read_text(storage.join(root, "ab/3.txt")) == "ab/3.txt"
+
+
+@pytest.mark.parametrize("name", [*ODD.values(), ALL])
+def test_a_folder_may_have_any_name(tmp_path, name):
+    root = str(tmp_path / name)
+    uri = storage.join(root, "a.txt")
+    storage.write_text(uri, "x")
+    assert (tmp_path / name / "a.txt").read_text() == "x"
+    assert [storage.read_text(found) for found in storage.list_files(root)] == ["x"]
+    assert storage.absolute(f"{root}/") == root
+    plain = storage.plain_uri(uri)
+    assert not set(plain) & set("'\"\\&|(){}$[]* \n")
+    assert storage.read_text(plain) == "x"
+    storage.remove(plain)
+    assert not storage.exists(uri)
+
+
+def test_paths_that_lead_to_the_same_file(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a b").mkdir()
+    (tmp_path / "link").symlink_to("a b")
+    storage.write_text(str(tmp_path / "a b" / "c"), "x")
+    for same in (
+        "~/a b/c",
+        "a b/c",
+        "./link/../a b/c",
+        f"{tmp_path}/link/c",
+        f"file://{tmp_path}/a%20b/c",
+        f"file://{tmp_path}/a b/c",
+        f"file://localhost{tmp_path}/a%20b/c",
+    ):
+        assert storage.read_text(same) == "x"
+        assert storage.exists(same)
+        assert storage.local_path(storage.absolute(same)).is_absolute()
+    assert storage.absolute("~/a b/") == f"{tmp_path}/a b"
+
+
+def test_a_file_uri_of_another_machine_is_refused():
+    with pytest.raises(
+        ValueError, match="file://data/x: expected file:/// and an absolute path, found the host 'data'"
+    ):
+        storage.read_bytes("file://data/x")

@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from angiopipe.cohort.synthetic.layout import Plan, Truth, make_folders, write_study, write_tables
 from angiopipe.cohort.synthetic.settings import DIFFICULTIES, Difficulty, Settings
+from angiopipe.ending import deaf_children
 from angiopipe.environment import usable_cores
 
 FIRST_TRAIN_INDEX = 1001
@@ -155,8 +156,12 @@ def _written(plans: Sequence[Plan], processes: int) -> Iterator[Truth]:
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(processes, context, cv2.setNumThreads, (1,)) as pool:
         waiting = iter(plans)
-        running = {pool.submit(write_study, plan) for plan in islice(waiting, 4 * processes)}
-        while running:
-            done, running = wait(running, return_when=FIRST_COMPLETED)
-            yield from (future.result() for future in done)
-            running |= {pool.submit(write_study, plan) for plan in islice(waiting, len(done))}
+        with deaf_children():
+            running = {pool.submit(write_study, plan) for plan in islice(waiting, 4 * processes)}
+        try:
+            while running:
+                done, running = wait(running, return_when=FIRST_COMPLETED)
+                yield from (future.result() for future in done)
+                running |= {pool.submit(write_study, plan) for plan in islice(waiting, len(done))}
+        finally:
+            pool.shutdown(cancel_futures=True)

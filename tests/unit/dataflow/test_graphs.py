@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import subprocess
 import sys
 import time
@@ -21,6 +22,7 @@ from angiopipe.cohort.labels import read_labels
 from angiopipe.cohort.validate import validate
 from angiopipe.dataflow.ingest import ingest
 from angiopipe.dataflow.preprocess import preprocess
+from angiopipe.defaults import BEAM_ARGS
 from angiopipe.faults import FaultyStudies
 from angiopipe.imaging import octoview
 from angiopipe.imaging.preprocess import preprocess_study
@@ -29,8 +31,10 @@ from angiopipe.records.framing import read_records
 from angiopipe.records.manifest import ExamplesManifest, ShardedManifest, StudiesManifest
 from angiopipe.records.schema import ExampleRecord, StudyRecord
 from angiopipe.study import INDEX, LABELS, SPLITS, VIEW_NAMES
+from tests.small_disks import Mount
 
 SMALL = ["preprocessing.size=32"]
+PROCESSES = ("--runner=FnApiRunner", "--direct_running_mode=multi_processing", "--direct_num_workers=2")
 
 
 class Line:
@@ -115,15 +119,30 @@ def test_examples_equal_the_direct_computation(line, recipe):
 
 def test_threads_and_processes_write_the_bytes_that_one_thread_writes(tmp_path, cohort, monkeypatch):
     monkeypatch.setattr("angiopipe.dataflow.ingest.STUDIES_PER_SHARD", 4)
-    processes = ["--runner=FnApiRunner", "--direct_running_mode=multi_processing", "--direct_num_workers=2"]
     results = []
-    for name, cores, options in (("one", 1, {}), ("threads", 3, {}), ("two", 1, {"beam_args": processes})):
+    for name, cores, options in (("one", 1, {}), ("threads", 3, {}), ("two", 1, {"beam_args": PROCESSES})):
         monkeypatch.setattr("angiopipe.dataflow.shards.usable_cores", lambda cores=cores: cores)
         (tmp_path / name).mkdir()
         line = Line(tmp_path / name)
         line.validate(cohort)
         results.append((shard_bytes(line.ingest(**options)), shard_bytes(line.preprocess(**options))))
     assert results[0] == results[1] == results[2]
+
+
+@pytest.mark.parametrize("beam_args", [BEAM_ARGS, PROCESSES], ids=["threads", "processes"])
+def test_a_full_disk_is_one_error_that_names_the_shard(line, mount: Mount, beam_args, capfd):
+    disk = mount("200k")
+    capfd.readouterr()
+    with pytest.raises(OSError, match="no space left on device; free some space there") as caught:
+        ingest(
+            str(line.folder / "inventory.json"),
+            str(line.folder / "studies.json"),
+            str(disk),
+            beam_args=beam_args,
+        )
+    assert re.match(rf"{disk}/studies/\w+/\w+-00000-of-00001\.tfrecord: ", str(caught.value))
+    assert "Traceback" not in capfd.readouterr().err
+    assert not list(disk.glob("studies/*/.writing-*"))
 
 
 def test_unchanged_images_are_not_ingested_again(line, caplog):

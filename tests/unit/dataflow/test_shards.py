@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from angiopipe.dataflow.shards import make_shards
+from angiopipe.dataflow.shards import _words, make_shards
 from angiopipe.defaults import BEAM_ARGS
 
 TOGETHER = 3
@@ -68,3 +68,10 @@ def test_an_error_leaves_whole_shards_for_the_next_run(tmp_path: Path, threads: 
     assert {path.name for path in tmp_path.iterdir()} == {
         name for plan in PLANS for name in (plan.name, f"{plan.name}.json")
     }
+
+
+def test_the_value_of_an_option_may_have_blanks_and_quotes():
+    command = '{"command": "/opt/my worker"}'
+    assert _words(f"--runner=PortableRunner --environment_config={command} --parallelism 2") == [
+        "--runner=PortableRunner", f"--environment_config={command}", "--parallelism", "2",
+    ]  # fmt: skip

@@ -1,91 +1,128 @@
-"""How a local run ends: each pipeline's last artefact has words of its own, whatever became of the model."""
+"""A local run hands its parameters on as they are, or refuses them before the first step."""
 
-from __future__ import annotations
-
-import importlib
-import typing
+import os
+import sys
+from pathlib import Path
 
 import pytest
-from google.protobuf.json_format import MessageToDict
+from kfp import dsl, local
 
-from angiopipe.__main__ import COMMANDS
-from angiopipe.dataflow.score import PredictionsManifest
-from angiopipe.outcome import outcome
-from angiopipe.records.manifest import Shard
-from angiopipe.registry.gate import Outcome
-from angiopipe.registry.promote import PromotionManifest
-from angiopipe.step import run_folder
-from pipelines.commands.run import TELLERS, summary
-from pipelines.graphs import PIPELINES, load
-
-RETRAINING = "retraining"
-"""Ends in an exit handler, so in no artefact but in the account of the run."""
+from pipelines.__main__ import main
+from pipelines.commands.run import MOST_CHARACTERS, _commands_as_written
+from tests.odd_paths import ALL, ODD
+from tests.small_disks import Mount, fill, make_read_only
 
 
-def last_artefact(pipeline: str) -> str:
-    """The kind of the manifest that the step writes which a pipeline's own output comes from."""
-    root = MessageToDict(load(pipeline).pipeline_spec)["root"]["dag"]
-    if "outputs" not in root:
-        return "outcome"
-    (selector,) = root["outputs"]["artifacts"]["Output"]["artifactSelectors"]
-    step = selector["producerSubtask"]
-    function = getattr(importlib.import_module(COMMANDS[step]), step)
-    manifest = typing.get_type_hints(function)["return"]
-    return str(manifest.model_fields["kind"].default)
+@dsl.component(base_image="python", packages_to_install=[], install_kfp_package=False)
+def echo(text: str, texts: list[str], made: dsl.Output[dsl.Artifact]) -> list[str]:
+    """Gives back what reached it, and by which Python it runs."""
+    import sys
+
+    with open(made.path, "w") as file:
+        file.write(text)
+    return [text, *texts, sys.executable]
 
 
-@pytest.mark.parametrize("pipeline", PIPELINES)
-def test_what_a_pipeline_ends_with_has_words_of_its_own(pipeline):
-    assert last_artefact(pipeline) in TELLERS
+@dsl.pipeline(name="echoing")
+def echoing(text: str, texts: list[str]) -> list[str]:
+    """Hands its parameters on to a step."""
+    return echo(text=text, texts=texts).outputs["Output"]
 
 
-def promotion(ended: str) -> PromotionManifest:
-    promoted = ended in ("first", "passed")
-    return PromotionManifest(
-        tracking_uri="sqlite:////data/mlflow.db",
-        model_name="aneurysm-detector",
-        version=2,
-        mlflow_run_id="r",
-        promoted=promoted,
-        outcome=ended,
-        reason=f"because it is {ended}",
-        champion=2 if promoted else 1,
-        aliases=("champion", "challenger") if promoted else (),
-        overruled=False,
-        metrics={"test_auroc": 0.9, "test_auroc_low": 0.8, "test_auroc_high": 0.95, "test_studies": 9.0},
-        report_uri="/data/report.html",
+def test_every_parameter_reaches_a_step_as_it_is(tmp_path, capsys):
+    texts = [
+        *ODD.values(),
+        ALL,
+        "training.x=python3",
+        "--runner=python3 -c",
+        "https://hook/python3?a=b&c='d'",
+    ]
+    root = tmp_path / ALL
+    before = sys.executable, os.environ["PATH"]
+    with _commands_as_written():
+        local.init(local.SubprocessRunner(use_venv=False), pipeline_root=str(root))
+        found = echoing(text=ALL, texts=texts).output
+    capsys.readouterr()
+    assert found[:-1] == [ALL, *texts]
+    assert os.path.samefile(found[-1], sys.executable)
+    assert next(root.rglob("made")).read_text() == ALL
+    assert (sys.executable, os.environ["PATH"]) == before
+
+
+def refused(tmp_path: Path, **changed: object) -> str:
+    """What a run says that does not begin."""
+    values = {"images": tmp_path, "labels": tmp_path / "train.csv", "data_root": tmp_path / "root", **changed}
+    flags = [f"--{name.replace('_', '-')}={value}" for name, value in values.items()]
+    with pytest.raises(SystemExit) as caught:
+        main(["run", "training", *flags])
+    assert caught.value.code
+    return "" if caught.value.code == 1 else str(caught.value.code)
+
+
+@pytest.mark.parametrize("text", ["{{$.pipeline_root}}", "{{", "/kfp-workspace/x", "pipelinechannel--x"])
+def test_what_kubeflow_would_replace_is_refused_in_one_sentence(tmp_path, text):
+    for name in ("images", "labels", "data_root", "model_name", "overrides"):
+        message = refused(tmp_path, **{name: f"{tmp_path}/{text}"})
+        assert message.startswith(f"--{name.replace('_', '-')}: expected no ")
+        assert f"{tmp_path}/{text}" in message
+        assert message.endswith("rename the folder")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_relative_data_root_below_a_folder_that_kubeflow_would_replace_is_refused(tmp_path, monkeypatch):
+    (tmp_path / "{{x}}").mkdir()
+    monkeypatch.chdir(tmp_path / "{{x}}")
+    assert refused(tmp_path, data_root="root").startswith("--data-root: expected no '{{' in it")
+
+
+def test_a_name_that_is_no_utf_8_is_refused(tmp_path):
+    assert "--images: expected text in UTF-8" in refused(tmp_path, images=os.fsdecode(b"/data/\xff"))
+
+
+def test_more_than_a_command_line_holds_is_refused(tmp_path):
+    message = refused(tmp_path, model_name="x" * MOST_CHARACTERS)
+    assert message == "expected parameters of at most 65,536 characters in all, got more"
+
+
+@pytest.mark.parametrize("name", ["what?", "a%20b", "a%2fb"])
+def test_a_data_root_where_mlflow_would_not_find_its_database_is_refused(tmp_path, name, capsys):
+    assert refused(tmp_path, data_root=tmp_path / name) == ""
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(
+        f"python -m pipelines run training: {tmp_path}/{name}/mlflow.db: expected a path without"
     )
+    assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("ended", typing.get_args(Outcome))
-@pytest.mark.parametrize("pipeline", [name for name in PIPELINES if name != "scoring"])
-def test_a_model_at_the_gate_is_told_with_its_figures_and_what_became_of_it(pipeline, ended, tmp_path):
-    made = promotion(ended)
-    if pipeline == RETRAINING:
-        made.write(f"{run_folder(str(tmp_path), 'r')}/promotion.json")
-        told = summary(outcome("SUCCEEDED", str(tmp_path / "out.json"), str(tmp_path), "r"), 7)
-        assert f"outcome      {'promoted' if made.promoted else 'not promoted'}: because" in told
-    else:
-        assert last_artefact(pipeline) == made.kind
-        told = summary(made.model_dump(), 7)
-    aliases = "champion, challenger" if made.promoted else "none"
-    assert "test AUROC   0.900 (95 % interval 0.800 to 0.950, 9 studies)" in told
-    assert f"registered   aneurysm-detector, version 2, alias {aliases}\n" in told
-    assert f"gate         {'promoted' if made.promoted else 'not promoted'}: because it is {ended}" in told
-    assert told.endswith("finished     in 7 s")
+def test_a_data_root_that_cannot_be_written_to_is_told_before_the_first_step(tmp_path, mount: Mount, capsys):
+    (tmp_path / "file").write_text("x")
+    full, read_only = mount("64k", "full"), mount("64k", "read-only")
+    fill(full)
+    make_read_only(read_only)
+    for place, what in {
+        tmp_path / "file" / "root": "not a directory; a file is there in place of a folder",
+        full / "root": "no space left on device; free some space there",
+        read_only / "root": "read-only file system; choose a place that can be written to",
+        tmp_path / ("x" * 300): "file name too long; choose a shorter path",
+        tmp_path.joinpath(*["x" * 200] * 18, "y" * 150): "file name too long; choose a shorter path",
+    }.items():
+        assert refused(tmp_path, data_root=place) == ""
+        captured = capsys.readouterr()
+        (line,) = captured.err.splitlines()
+        assert line.startswith(f"python -m pipelines run training: {place}"[:200])
+        assert what in line
+        assert captured.out == ""
+    assert not list(tmp_path.glob("x*"))
 
 
-def test_a_run_that_came_to_no_model_says_why(tmp_path):
-    account = outcome("SUCCEEDED", str(tmp_path / "out.json"), str(tmp_path))
-    assert summary(account, 7).strip().startswith("outcome      ended: no step noted a result")
-
-
-def test_scored_studies_are_counted():
-    shards = tuple(Shard(name=str(n), split="scored", studies=n, bytes=1, sha256="0") for n in (3, 4))
-    made = PredictionsManifest(
-        fingerprint="f", data_fingerprint="d", location="/data", shards=shards, model_name="m",
-        model_version="2", weights_sha256="w", operating_point="youden", quarantined=1,
-    )  # fmt: skip
-    assert "scored       7 studies (1 left out), data d\nmodel        m, version 2" in summary(
-        made.model_dump(), 7
-    )
+def test_a_full_place_for_scratch_files_is_told_before_the_first_step(
+    tmp_path, mount: Mount, capsys, monkeypatch
+):
+    full = mount("64k")
+    fill(full, left=8192)
+    monkeypatch.setattr("tempfile.tempdir", str(full))
+    assert refused(tmp_path) == ""
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"python -m pipelines run training: {full}/angiopipe-")
+    assert "no space left on device; free some space" in line
+    assert not (tmp_path / "root").exists()

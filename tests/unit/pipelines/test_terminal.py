@@ -1,3 +1,4 @@
+from angiopipe.step_process import FAILED
 from pipelines.terminal import executor_lines_hidden
 
 PRINTED = """\
@@ -34,3 +35,13 @@ def test_what_the_steps_say_stays_and_the_executors_protocol_goes(capsys):
         "18:42:19.963 - INFO - Task 'validate' finished with status SUCCESS",
         "18:42:19.965 - INFO - Executing task 'ingest'",
     ]
+
+
+def test_why_a_step_failed_is_kept_for_the_end(capsys):
+    with executor_lines_hidden() as output:
+        print(PRINTED, end="")
+        print(f"    {FAILED}ingest failed: 2 faults:\n    {FAILED}  study 1: no view")
+        print("18:42:20.000 - ERROR - Task 'ingest' finished with status FAILURE")
+    assert output.failure == ["ingest failed: 2 faults:", "  study 1: no view"]
+    assert output.last == '{"not": "the executor\'s"}'
+    assert FAILED not in capsys.readouterr().out

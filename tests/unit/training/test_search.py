@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
+import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,8 +17,9 @@ import pytest
 from angiopipe.recipe import load_recipe
 from angiopipe.search_space import parse_space
 from angiopipe.training import search_trials
-from angiopipe.training.search import SearchManifest, search
+from angiopipe.training.search import SearchManifest, _within_quotes, search
 from angiopipe.training.search_trials import Search, counted, open_search, run_trials
+from tests.odd_paths import ALL
 from tests.unit.training.conftest import TINY, blobs, examples_in
 
 SPACE = ("training.learning_rate=log(1e-4,1e-1)", "training.batch_size=[4,8]")
@@ -223,3 +227,37 @@ def test_a_trial_that_kills_every_process_is_given_up(plan, database):
     assert last.state is optuna.trial.TrialState.FAIL
     assert "its process was killed 3 times" in last.user_attrs["reason"]
     assert [t.number for t in counted(study)] == [last.number]
+
+
+FIRST = """
+import sys
+from angiopipe.training.search_trials import Search, open_search
+print("ready", flush=True)
+sys.stdin.readline()
+open_search(Search("fields", (), trials=1, startup_trials=1, warmup_epochs=1, seed=0), sys.argv[1])
+"""
+
+
+def test_searches_that_are_first_at_once_all_find_the_database_whole(tmp_path):
+    for attempt in range(2):
+        uri = f"sqlite:///{tmp_path}/{attempt} {ALL}/searches.db"
+        processes = [
+            subprocess.Popen(
+                [sys.executable, "-c", FIRST, uri],
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            )
+            for _ in range(3)
+        ]  # fmt: skip
+        assert [process.stdout.readline() for process in processes] == ["ready\n"] * 3
+        for process in processes:
+            process.stdin.write("go\n")
+            process.stdin.flush()
+        ended = [process.communicate(timeout=120) for process in processes]
+        assert [process.returncode for process in processes] == [0] * 3, ended
+
+
+def test_the_best_overrides_can_be_pasted_into_a_shell():
+    overrides = ['model.clinical=["age","sex"]', "a=it's", "b=$x", "c=`id`", "d=\\"]
+    pasted = f'OVERRIDES="{_within_quotes(shlex.join(overrides))}"; printf %s "$OVERRIDES"'
+    done = subprocess.run(["sh", "-c", pasted], capture_output=True, text=True, check=True)
+    assert shlex.split(done.stdout) == overrides
