@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -26,6 +27,18 @@ def _no_trace_of_a_server(_no_tracking_server: None) -> Iterator[None]:
     yield
     left = os.environ.pop("MLFLOW_TRACKING_URI", None)
     assert left is None, f"MLFLOW_TRACKING_URI={left} was left behind: use point_mlflow_at"
+
+
+@pytest.fixture(scope="module")
+def signals_heard() -> Iterator[None]:
+    """Processes that a test starts hear Ctrl-C and a hang-up, which those of a shell's background ignore."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGHUP)}
+    for number, handler in before.items():
+        if handler is signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 class Cohort(NamedTuple):

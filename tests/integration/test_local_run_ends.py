@@ -15,6 +15,7 @@ from tests.small_disks import Mount
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.usefixtures("signals_heard"),
     pytest.mark.skipif(sys.platform != "linux", reason="finds processes in /proc"),
 ]
 ROOT = Path(__file__).parents[2]

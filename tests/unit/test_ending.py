@@ -14,6 +14,8 @@ import pytest
 
 from tests.small_disks import Mount, fill, make_read_only
 
+pytestmark = pytest.mark.usefixtures("signals_heard")
+
 ROOT = Path(__file__).parents[2]
 NOBODY = 65534
 MIB = 1 << 20

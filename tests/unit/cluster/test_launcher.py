@@ -19,6 +19,8 @@ from angiopipe.cluster.trainjob import SPEC_LABEL
 from tests.unit.cluster.replayed_api import Answer, Frame
 from tests.unit.cluster.seen import COMPLETE, FAILED, JOB, ended, name, running, succeeded
 
+pytestmark = pytest.mark.usefixtures("signals_heard")
+
 ENDS_WELL = [Frame([running(0), running(1)]), Frame([succeeded(0), succeeded(1)], [COMPLETE])]
 
 
