@@ -31,7 +31,7 @@ def rollback(
     if not why.strip():
         raise ValueError("expected a reason in --why: the ledger keeps it")
     client, uri = registry(tracking_uri, data_root)
-    with in_words(model_name):
+    with in_words(uri, model_name):
         from angiopipe.registry.aliases import CHAMPION, Aliases
         from angiopipe.registry.recheck import recheck
 
@@ -61,8 +61,8 @@ def history(
     Raises:
       ValueError: there is no such model, or the ledger was altered or cut.
     """
-    client, _ = registry(tracking_uri, data_root)
-    with in_words(model_name):
+    client, uri = registry(tracking_uri, data_root)
+    with in_words(uri, model_name):
         from angiopipe.registry.aliases import Aliases
 
         print(describe(Aliases(client, model_name), repair))

@@ -43,11 +43,28 @@ def registry(tracking_uri: str, data_root: str) -> tuple[MlflowClient, str]:
 
 
 @contextmanager
-def in_words(what: str) -> Iterator[None]:
-    """Turns MLflow's own errors into the one message a command ends with."""
+def in_words(uri: str, what: str) -> Iterator[None]:
+    """Turns MLflow's own errors into the one message a command ends with.
+
+    Args:
+      uri: of the server or database.
+      what: it is asked about.
+
+    Raises:
+      MlflowRefused: it does not let this user in, or do this.
+      ValueError: it answers with another error.
+    """
     from mlflow.exceptions import MlflowException
+
+    from angiopipe.registry.login import refusal
+    from angiopipe.registry.patience import shown
 
     try:
         yield
-    except MlflowException as error:
+    except (MlflowException, OSError) as error:  # The latter of files that go through the server.
+        denied = refusal(shown(uri), f"with {what}", error)
+        if denied:
+            raise denied from error
+        if not isinstance(error, MlflowException):
+            raise
         raise ValueError(f"{what}: MLflow answered {error.error_code}: {error.message}") from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 import time
 from contextlib import suppress
@@ -17,6 +16,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_GIT_COMMIT, MLFLOW_SOURCE_NAME, MLFL
 
 from angiopipe import defaults, sqlite, storage
 from angiopipe.environment import code
+from angiopipe.registry.login import user_of
 from angiopipe.registry.patience import MlflowAway, Patience
 from angiopipe.step import run_folder
 
@@ -121,7 +121,7 @@ def open_run(
     def find_or_create() -> Run:
         found = _begun_before(client, experiment_id, key)
         if found is None:
-            return client.create_run(experiment_id, started, {**key.tags, **_source_tags()}, key.run_id)
+            return client.create_run(experiment_id, started, {**key.tags, **_source_tags(uri)}, key.run_id)
         client.update_run(found.info.run_id, RunStatus.to_string(RunStatus.RUNNING))
         return found
 
@@ -170,19 +170,12 @@ def _experiment_id(client: MlflowClient, ask: Patience, name: str, data_root: st
     return ask(f"opening the experiment {wanted}", find_or_create)
 
 
-def _source_tags() -> dict[str, str]:
+def _source_tags(uri: str) -> dict[str, str]:
     """What MLflow's pages show as a run's source."""
     tags = {
-        MLFLOW_USER: _user(),
+        MLFLOW_USER: user_of(uri),
         MLFLOW_SOURCE_NAME: "angiopipe",
         MLFLOW_SOURCE_TYPE: "JOB",
         MLFLOW_GIT_COMMIT: code()["commit"].removesuffix("-modified"),
     }
     return {name: value for name, value in tags.items() if value}
-
-
-def _user() -> str:
-    try:
-        return os.environ.get("MLFLOW_TRACKING_USERNAME") or getpass.getuser()
-    except (KeyError, OSError):  # A container's user id need not have a name.
-        return ""

@@ -15,7 +15,7 @@ import pytest
 from mlflow import MlflowClient
 
 from angiopipe.registry import package
-from angiopipe.registry.patience import MlflowRefused
+from angiopipe.registry.login import MlflowRefused
 from angiopipe.registry.pointed import point_mlflow_at
 from angiopipe.registry.register import RegistrationManifest, register
 from tests import finished_run, seaweedfs

@@ -31,9 +31,9 @@ def overlay(name: str) -> tuple[Object, ...]:
 
 
 @cache
-def new_secrets(name: str) -> tuple[Object, ...]:
-    """The Secrets that the documented command makes for an overlay."""
-    printed = subprocess.run([INFRA / "new-secrets", name], capture_output=True, text=True, check=True)
+def new_secrets(name: str, *people: str) -> tuple[Object, ...]:
+    """The Secrets that the documented command makes for an overlay, `--promoter anna` and the like among its people."""
+    printed = subprocess.run([INFRA / "new-secrets", name, *people], capture_output=True, text=True, check=True)
     return tuple(yaml.safe_load_all(printed.stdout))
 
 
