@@ -87,14 +87,14 @@ def describe(aliases: Aliases, repair: bool = False) -> str:
         raise DamagedLedger(f"{damage}; see docs/registry.md. It reads:\n{_table(entries, ())}") from None
     lost = [item.number for read in found.values() for item in read.lost]
     parts = [_table(entries, lost)]
-    parts += [_agreement(alias, read.version, aliases.current(alias)) for alias, read in found.items()]
+    parts += [agreement(alias, read.version, aliases.current(alias)) for alias, read in found.items()]
     missing = found[CHAMPION].missing
     if missing:
         parts.append(f"entries that were deleted: {', '.join(map(str, missing))}")
     return "\n".join(parts)
 
 
-def _agreement(alias: str, said: int | None, pointed: int | None) -> str:
+def agreement(alias: str, said: int | None, pointed: int | None) -> str:
     if said == pointed:
         return f"{alias}: {_version(pointed)}"
     if said is None:

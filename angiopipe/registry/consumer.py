@@ -125,7 +125,7 @@ class Consumer:
             from angiopipe.registry.login import refusal  # MLflow is slow to import.
             from angiopipe.registry.patience import shown
 
-            denied = refusal(shown(self.tracking_uri), f"with {self.model_uri}", error)
+            denied = refusal(shown(self.tracking_uri), f"loading {self.model_uri}", error)
             raise denied or UnservableModel(f"{self.model_uri} {error}", faults)
         return answer
 

@@ -59,6 +59,11 @@ def refusal(place: str, what: str, error: BaseException | str) -> MlflowRefused 
             f"MLflow at {place}: it does not let {user} in with this password, found while {what}; set "
             f"MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or have its administrator give {user} a new one"
         )
+    if status == 403 and "Host header" in str(error):
+        return MlflowRefused(
+            f"MLflow at {place}: it does not answer to this name, found while {what}; use one of its --allowed-hosts, "
+            "or add this one to them"
+        )
     if status == 403:
         said = _OWN_WORDS.search(str(error))
         return MlflowRefused(

@@ -111,7 +111,8 @@ def promote(
             "expected --version and --why: which version shall be champion, and the reason that the ledger keeps"
         )
     client, uri = registry(tracking_uri, data_root)
-    with in_words(uri, f"{model_name}, version {version}"):
+    lost = f"if MLflow was restored to an earlier point, start register again with the run id {run_id}, then promote"
+    with in_words(uri, f"{model_name}, version {version}", lost if registration else ""):
         from angiopipe.registry.aliases import Aliases
 
         case = _case(client, uri, model_name, version, run_id, evaluation, studies)

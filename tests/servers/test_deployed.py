@@ -40,11 +40,11 @@ LogIn = Callable[..., None]
 EXPERIMENT = "/api/2.0/mlflow/experiments/get?experiment_id=0"
 
 
-def status(server: MlflowServer, host: str, user: str = "", path: str = EXPERIMENT) -> int:
+def status(place: Place, server: MlflowServer, host: str, user: str = "", path: str = EXPERIMENT) -> int:
     port = server.uri.rpartition(":")[2]
     request = urllib.request.Request(f"{server.uri}{path}", headers={"Host": f"{host}:{port}"})
     if user:
-        told = base64.b64encode(f"{user}:{password(user)}".encode()).decode()
+        told = base64.b64encode(f"{user}:{password(place, user)}".encode()).decode()
         request.add_header("Authorization", f"Basic {told}")
     try:
         with urllib.request.urlopen(request, timeout=30) as answer:
@@ -53,17 +53,17 @@ def status(server: MlflowServer, host: str, user: str = "", path: str = EXPERIME
         return error.code
 
 
-def test_the_server_answers_to_its_services_names_only(server: MlflowServer) -> None:
+def test_the_server_answers_to_its_services_names_only(place: Place, server: MlflowServer) -> None:
     for host in ("mlflow", "mlflow.angiopipe", "mlflow.angiopipe.svc.cluster.local", "localhost"):
-        assert status(server, host, "ben") == 200
-    assert status(server, "evil.example.org", "ben") == 403
+        assert status(place, server, host, "ben") == 200
+    assert status(place, server, "evil.example.org", "ben") == 403
 
 
-def test_nobody_gets_in_without_a_password_but_the_probes_do(server: MlflowServer) -> None:
-    assert status(server, "mlflow") == 401
+def test_nobody_gets_in_without_a_password_but_the_probes_do(place: Place, server: MlflowServer) -> None:
+    assert status(place, server, "mlflow") == 401
     [container] = pod(overlay("kind"), "mlflow")["spec"]["containers"]
     for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
-        assert status(server, "mlflow", path=container[probe]["httpGet"]["path"]) == 200
+        assert status(place, server, "mlflow", path=container[probe]["httpGet"]["path"]) == 200
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +80,12 @@ def registered(server: MlflowServer, arguments: dict[str, Any], log_in: LogIn) -
 
 
 def test_who_moves_an_alias_is_who_is_logged_in(
-    server: MlflowServer, registered: RegistrationManifest, log_in: LogIn, tmp_path: Path, monkeypatch: Any
+    place: Place,
+    server: MlflowServer,
+    registered: RegistrationManifest,
+    log_in: LogIn,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     name, host = registered.model_name, socket.gethostname()
     client = MlflowClient(server.uri)
@@ -97,7 +102,7 @@ def test_who_moves_an_alias_is_who_is_logged_in(
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / ".mlflow").mkdir()
     (tmp_path / ".mlflow" / "credentials").write_text(
-        f"[mlflow]\nmlflow_tracking_username = anna\nmlflow_tracking_password = {password('anna')}\n"
+        f"[mlflow]\nmlflow_tracking_username = anna\nmlflow_tracking_password = {password(place, 'anna')}\n"
     )
     assert getpass.getuser() != "anna"
     assert user_of(server.uri) == "anna"
@@ -192,7 +197,7 @@ def test_a_file_that_may_not_be_stored_is_the_same_sentence(
         with pytest.raises(MlflowRefused, match="ben may go on storing note.txt"):
             ask("storing note.txt", store)
         with (
-            pytest.raises(MlflowRefused, match="ben may go on with the note"),
+            pytest.raises(MlflowRefused, match="ben may go on working on the note"),
             in_words(server.uri, "the note"),
         ):
             store()
@@ -231,7 +236,7 @@ def test_starting_again_keeps_a_password_that_was_chosen_and_puts_leavers_out(
 ) -> None:
     log_in("anna")
     get_app_client("basic-auth", server.uri).update_user_password(
-        "anna", "anna-chose-this", current_password=password("anna")
+        "anna", "anna-chose-this", current_password=password(place, "anna")
     )
     (place.mounts["/users"] / "readers" / "ben").unlink()
     server.kill()
