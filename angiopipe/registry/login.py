@@ -66,10 +66,11 @@ def refusal(place: str, what: str, error: BaseException | str) -> MlflowRefused 
         )
     if status == 403:
         said = _OWN_WORDS.search(str(error))
+        words, who = said[1] if said else "403", user or "its client"
         return MlflowRefused(
-            f"MLflow at {place}: expected that {user or 'its client'} may go on {what}, found that it is not allowed "
-            f"({said.group(1) if said else '403'}); have its administrator give {user or 'it'} the right to edit "
-            "the experiment and the registered model (docs/deploy.md), or log in as who has it"
+            f"MLflow at {place}: expected that {who} may go on {what}, found that it is not allowed or not there "
+            f"({words}); have its administrator give {who} the right to edit the experiment and the registered model "
+            "(docs/deploy.md), or log in as who has it"
         )
     return None
 

@@ -80,7 +80,7 @@ def _of_the_files(aliases: Aliases, uri: str, versions: Mapping[int, ModelVersio
         run = version.tags.get("run_folder", "").rpartition("/")[2] or "that made it"
         again = f"start register again with the run id {run}, which stores them anew"
         with single_attempts():
-            there = has_files(aliases.client, version.model_id or version.source.rpartition("/")[2])
+            there = has_files(f"models:/{aliases.model_name}/{number}")
         if not there:
             yield f"version {number}: its files are not in the store: {again}"
         elif number in used:

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from mlflow import MlflowClient
 from mlflow.entities import LoggedModel, LoggedModelOutput, LoggedModelStatus
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
@@ -48,7 +47,7 @@ def store_model(
     """Packages the model and stores its files, unless an earlier attempt has stored them all and they are still there."""
     client = tracking.client
     if model.status == LoggedModelStatus.READY and tracking.ask(
-        "looking for the model's files", lambda: has_files(client, model.model_id)
+        "looking for the model's files", lambda: has_files(f"models:/{model.model_id}")
     ):
         return
     with _packaged(tracking.run_id, model, trained, evaluated) as folder:
@@ -58,9 +57,11 @@ def store_model(
     tracking.ask("finishing the model", lambda: client.finalize_logged_model(model.model_id, "READY"))
 
 
-def has_files(client: MlflowClient, model_id: str) -> bool:
-    """Whether the store has any of a model's files: a bucket that was lost has none."""
-    return bool(client.list_logged_model_artifacts(model_id))
+def has_files(uri: str) -> bool:
+    """Whether the store has any of a model's files, `models:/...`: a bucket that was lost has none."""
+    import mlflow
+
+    return bool(mlflow.artifacts.list_artifacts(artifact_uri=uri))
 
 
 def add_version(tracking: Tracking, model: LoggedModel, name: str, tags: Mapping[str, str]) -> int:

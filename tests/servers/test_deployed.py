@@ -179,7 +179,8 @@ def test_who_may_only_read_is_told_what_he_may_not(
     said = str(caught.value)
     assert said.startswith(f"MLflow at {server.uri}: expected that ben may go on ")
     assert (
-        "found that it is not allowed (Permission denied); have its administrator give ben the right" in said
+        "found that it is not allowed or not there (Permission denied); have its administrator give ben the right"
+        in said
     )
 
 

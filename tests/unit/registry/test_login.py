@@ -53,8 +53,8 @@ def test_who_is_not_let_in_reads_his_name_the_server_and_the_remedy(error, monke
 def test_who_lacks_a_right_likewise(error, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "ben")
     assert str(refusal(PLACE, "adding a version", error)) == (
-        "MLflow at http://mlflow:5000: expected that ben may go on adding a version, found that it is not allowed "
-        "(Permission denied); have its administrator give ben the right to edit the experiment and the registered "
+        "MLflow at http://mlflow:5000: expected that ben may go on adding a version, found that it is not allowed or "
+        "not there (Permission denied); have its administrator give ben the right to edit the experiment and the registered "
         "model (docs/deploy.md), or log in as who has it"
     )
 
