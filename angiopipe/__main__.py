@@ -26,6 +26,7 @@ COMMANDS = {
     "promote": "angiopipe.registry.promote",
     "rollback": "angiopipe.registry.champion",
     "history": "angiopipe.registry.champion",
+    "verify": "angiopipe.registry.verify",
     "score": "angiopipe.registry.score",
 }
 """Each command's module, which has a function of the command's name. Only the one called is imported."""

@@ -9,9 +9,7 @@ digest as a tag, which shows a ledger that was cut short.
 
 from __future__ import annotations
 
-import getpass
 import logging
-import os
 import socket
 import time
 import uuid
@@ -24,6 +22,7 @@ from mlflow.exceptions import MlflowException
 
 from angiopipe.registry import ledger
 from angiopipe.registry.ledger import DamagedLedger, Entry, Move, Numbered, Read
+from angiopipe.registry.login import user_of
 
 T = TypeVar("T")
 
@@ -112,7 +111,7 @@ class Aliases:
             move=move,
             origin=origin,
             target=to,
-            who=who(),
+            who=_patiently(lambda: who(self.client.tracking_uri)),
             why=why,
             run=self._version(to).run_id or "",
         )
@@ -235,9 +234,9 @@ def _patiently(call: Callable[[], T]) -> T:
     return call()
 
 
-def who() -> str:
-    """User and machine; the user is the one MLflow's server knows, where it asks for one."""
-    return f"{os.environ.get('MLFLOW_TRACKING_USERNAME') or getpass.getuser()}@{socket.gethostname()}"
+def who(uri: str) -> str:
+    """User and machine; the user is the one MLflow's server has let in, where it asks for a password."""
+    return f"{user_of(uri)}@{socket.gethostname()}"
 
 
 def _numbered(version: Any) -> Numbered:

@@ -31,7 +31,7 @@ def rollback(
     if not why.strip():
         raise ValueError("expected a reason in --why: the ledger keeps it")
     client, uri = registry(tracking_uri, data_root)
-    with in_words(model_name):
+    with in_words(uri, model_name):
         from angiopipe.registry.aliases import CHAMPION, Aliases
         from angiopipe.registry.recheck import recheck
 
@@ -61,8 +61,8 @@ def history(
     Raises:
       ValueError: there is no such model, or the ledger was altered or cut.
     """
-    client, _ = registry(tracking_uri, data_root)
-    with in_words(model_name):
+    client, uri = registry(tracking_uri, data_root)
+    with in_words(uri, model_name):
         from angiopipe.registry.aliases import Aliases
 
         print(describe(Aliases(client, model_name), repair))
@@ -87,14 +87,14 @@ def describe(aliases: Aliases, repair: bool = False) -> str:
         raise DamagedLedger(f"{damage}; see docs/registry.md. It reads:\n{_table(entries, ())}") from None
     lost = [item.number for read in found.values() for item in read.lost]
     parts = [_table(entries, lost)]
-    parts += [_agreement(alias, read.version, aliases.current(alias)) for alias, read in found.items()]
+    parts += [agreement(alias, read.version, aliases.current(alias)) for alias, read in found.items()]
     missing = found[CHAMPION].missing
     if missing:
         parts.append(f"entries that were deleted: {', '.join(map(str, missing))}")
     return "\n".join(parts)
 
 
-def _agreement(alias: str, said: int | None, pointed: int | None) -> str:
+def agreement(alias: str, said: int | None, pointed: int | None) -> str:
     if said == pointed:
         return f"{alias}: {_version(pointed)}"
     if said is None:

@@ -43,11 +43,30 @@ def registry(tracking_uri: str, data_root: str) -> tuple[MlflowClient, str]:
 
 
 @contextmanager
-def in_words(what: str) -> Iterator[None]:
-    """Turns MLflow's own errors into the one message a command ends with."""
+def in_words(uri: str, what: str, if_missing: str = "") -> Iterator[None]:
+    """Turns MLflow's own errors into the one message a command ends with.
+
+    Args:
+      uri: of the server or database.
+      what: it is asked about.
+      if_missing: what to do if it is not there.
+
+    Raises:
+      MlflowRefused: it does not let this user in, or do this.
+      ValueError: it answers with another error.
+    """
     from mlflow.exceptions import MlflowException
+
+    from angiopipe.registry.login import refusal
+    from angiopipe.registry.patience import shown
 
     try:
         yield
-    except MlflowException as error:
-        raise ValueError(f"{what}: MLflow answered {error.error_code}: {error.message}") from error
+    except (MlflowException, OSError) as error:  # The latter of files that go through the server.
+        denied = refusal(shown(uri), f"working on {what}", error)
+        if denied:
+            raise denied from error
+        if not isinstance(error, MlflowException):
+            raise
+        remedy = f"; {if_missing}" if if_missing and error.error_code == "RESOURCE_DOES_NOT_EXIST" else ""
+        raise ValueError(f"{what}: MLflow answered {error.error_code}: {error.message}{remedy}") from error

@@ -46,7 +46,7 @@ class Consumer:
     """Loads a model from the registry and asks it; the process starts at once and loads meanwhile."""
 
     def __init__(self, model_uri: str, tracking_uri: str):
-        self.model_uri = model_uri
+        self.model_uri, self.tracking_uri = model_uri, tracking_uri
         self._asking = threading.Lock()
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (closed on exit)
         # -P: our folder must not be where the child looks for modules first.
@@ -122,7 +122,11 @@ class Consumer:
                 f"{self.model_uri} could not be loaded (exit {self._process.returncode}):\n    {lines}"
             ) from None
         if error:
-            raise UnservableModel(f"{self.model_uri} {error}", faults)
+            from angiopipe.registry.login import refusal  # MLflow is slow to import.
+            from angiopipe.registry.patience import shown
+
+            denied = refusal(shown(self.tracking_uri), f"loading {self.model_uri}", error)
+            raise denied or UnservableModel(f"{self.model_uri} {error}", faults)
         return answer
 
     def _told(self) -> str:

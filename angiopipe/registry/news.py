@@ -182,7 +182,7 @@ def _versions(
     if database and not database.exists():
         return [], None
     client, _ = registry(tracking_uri, data_root)
-    with in_words(f"versions of {model_name}"):
+    with in_words(uri, f"versions of {model_name}"):
         versions = list(client.search_model_versions(f"name = '{model_name}'"))
         aliases = client.get_registered_model(model_name).aliases if versions else {}
     champion = aliases.get(defaults.CHAMPION)

@@ -13,6 +13,7 @@ from typing import TypeVar
 from mlflow.exceptions import MlflowException
 
 from angiopipe import sqlite
+from angiopipe.registry.login import refusal
 
 log = logging.getLogger(__name__)
 
@@ -22,15 +23,10 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
 """Seconds between two attempts; each pause is twice the one before."""
 
 _SERVER_FAULTS = frozenset({408, 429, 500, 502, 503, 504})
-_DENIED = frozenset({401, 403})
 
 
 class MlflowAway(ConnectionError):
     """MLflow did not answer for as long as one was willing to wait; what it had taken stays there."""
-
-
-class MlflowRefused(PermissionError):
-    """MLflow does not let this user do this."""
 
 
 class Patience:
@@ -84,13 +80,9 @@ class Patience:
 
     def _refusal(self, what: str, error: Exception) -> Exception:
         """The error in the library's words; one that is not MLflow's stays as it is."""
-        if not isinstance(error, MlflowException):
-            return error
-        if error.get_http_status_code() in _DENIED or "error code 401" in error.message:
-            return MlflowRefused(
-                f"MLflow at {shown(self.uri)}: expected to be let in while {what}, found: {error.message}; set "
-                "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or have the user given the right"
-            )
+        denied = refusal(shown(self.uri), what, error)
+        if denied or not isinstance(error, MlflowException):
+            return denied or error
         return ValueError(f"MLflow at {shown(self.uri)}: refused while {what}: {error.message}")
 
 

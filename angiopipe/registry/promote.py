@@ -101,6 +101,7 @@ def promote(
 
     Raises:
       ValueError: the version, its evaluation or its studies cannot be had or do not belong together.
+      MlflowRefused: MLflow does not let this user in, or move the alias.
     """
     if registration:
         named = RegistrationManifest.read(registration)
@@ -110,7 +111,8 @@ def promote(
             "expected --version and --why: which version shall be champion, and the reason that the ledger keeps"
         )
     client, uri = registry(tracking_uri, data_root)
-    with in_words(f"{model_name}, version {version}"):
+    lost = f"if MLflow was restored to an earlier point, start register again with the run id {run_id}, then promote"
+    with in_words(uri, f"{model_name}, version {version}", lost if registration else ""):
         from angiopipe.registry.aliases import Aliases
 
         case = _case(client, uri, model_name, version, run_id, evaluation, studies)

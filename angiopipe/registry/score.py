@@ -208,16 +208,21 @@ def _registered(tracking_uri: str, name: str, alias: str) -> RegisteredModel:
 
     Raises:
       ValueError: there is none.
+      MlflowRefused: MLflow does not let this user in.
     """
     quieten_mlflow()
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
 
+    from angiopipe.registry.login import refusal
+    from angiopipe.registry.patience import shown
+
     try:
         version = MlflowClient(tracking_uri).get_model_version_by_alias(name, alias)
     except MlflowException as error:
-        raise ValueError(
-            f"models:/{name}@{alias} in {tracking_uri}: expected a registered model, found none "
+        denied = refusal(shown(tracking_uri), f"looking for models:/{name}@{alias}", error)
+        raise denied or ValueError(
+            f"models:/{name}@{alias} in {shown(tracking_uri)}: expected a registered model, found none "
             f"({error.message}); train and register one, or name another"
         ) from None
     return RegisteredModel(tracking_uri, name, str(version.version), version.tags.get("weights_sha256", ""))

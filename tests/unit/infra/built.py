@@ -14,6 +14,12 @@ import yaml
 INFRA = Path(__file__).parents[3] / "infra"
 KUBECTL = Path(sys.executable).with_name("kubectl")
 OVERLAYS = ("kind", "gke")
+ALONE = "kubeflow-alone"
+EVERY = (*OVERLAYS, ALONE)
+"""The last has MLflow alone, in Kubeflow's namespace."""
+
+KUBEFLOWS_OWN = {"mlpipeline-minio-artifact": {"accesskey": "minio", "secretkey": "minio123"}}
+"""Secrets that Kubeflow Pipelines 2.17 comes with."""
 
 Object = dict[str, Any]
 
@@ -31,9 +37,11 @@ def overlay(name: str) -> tuple[Object, ...]:
 
 
 @cache
-def new_secrets(name: str) -> tuple[Object, ...]:
-    """The Secrets that the documented command makes for an overlay."""
-    printed = subprocess.run([INFRA / "new-secrets", name], capture_output=True, text=True, check=True)
+def new_secrets(name: str, *people: str) -> tuple[Object, ...]:
+    """The Secrets that the documented command makes for an overlay, `--promoter anna` and the like among its people."""
+    printed = subprocess.run(
+        [INFRA / "new-secrets", name, *people], capture_output=True, text=True, check=True
+    )
     return tuple(yaml.safe_load_all(printed.stdout))
 
 

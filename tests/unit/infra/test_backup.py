@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
+
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
-from infra.base.servers import backup
+from infra.base.mlflow import backup
 
 FOLDER = "memory://bucket/backups"
 
@@ -44,11 +47,41 @@ def test_the_oldest_go_and_strangers_stay(store, dump):
     assert store.exists("/bucket/backups/notes.txt")
 
 
+def test_an_sqlite_database_is_copied_while_it_is_written_to(store, tmp_path):
+    live, dump, lost = (str(tmp_path / name) for name in ("mlflow.db", "mlflow.dump", "lost.db"))
+    with closing(sqlite3.connect(live)) as writer:
+        writer.execute("create table runs (id)")
+        writer.execute("insert into runs values (1)")
+        writer.commit()
+        writer.execute("insert into runs values (2)")  # Not committed, so not in it.
+        backup.main(["copy", live, dump])
+    backup.main(["upload", dump, FOLDER, "--keep=1"])
+    backup.main(["download", FOLDER, f"{dump}2"])
+    with closing(sqlite3.connect(lost)) as present:
+        present.execute("create table later (id)")
+    backup.main(["copy", f"{dump}2", lost])
+    with closing(sqlite3.connect(lost)) as restored:
+        assert restored.execute("select id from runs").fetchall() == [(1,)]
+        assert restored.execute("select name from sqlite_master").fetchall() == [("runs",)]
+
+
+@pytest.mark.parametrize("content", [None, b"", b"PGDMP and more"])
+def test_what_is_no_sqlite_database_is_copied_over_none(tmp_path, content):
+    source, target = tmp_path / "source", tmp_path / "target"
+    if content is not None:
+        source.write_bytes(content)
+    with pytest.raises(SystemExit, match=r"^backup: .*(No such file|expected an SQLite database)"):
+        backup.main(["copy", str(source), str(target)])
+    assert not target.exists()
+
+
 def test_what_is_no_dump_replaces_nothing(store, tmp_path):
     old(store, 1, 2)
     empty = tmp_path / "empty"
     empty.write_bytes(b"")
-    with pytest.raises(ValueError, match="expected a dump in PostgreSQL's custom format"):
+    with pytest.raises(
+        ValueError, match="expected a dump in PostgreSQL's custom format or an SQLite database, found b''"
+    ):
         backup.upload(str(empty), FOLDER, keep=1)
     assert len(backup.backups(FOLDER)) == 2
 

@@ -54,6 +54,7 @@ def servers_ask(objects: tuple[Object, ...]) -> tuple[float, float]:
         for owner, _, template in pods(objects)
         if owner in replicas
         for container in containers(template)
+        if container in template["spec"]["containers"] or container.get("restartPolicy") == "Always"
     ]
     return sum(n * cores(one["cpu"]) for n, one in asked), sum(
         n * gibibytes(one["memory"]) for n, one in asked

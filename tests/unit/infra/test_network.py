@@ -9,7 +9,7 @@ import pytest
 
 from angiopipe.cluster.settings import load_cluster_settings
 from angiopipe.cluster.trainjob import TrainJob
-from tests.unit.infra.built import INFRA, OVERLAYS, Object, overlay, pods
+from tests.unit.infra.built import ALONE, INFRA, OVERLAYS, Object, overlay, pods
 
 GOOGLE = "142.250.179.123"
 METADATA = "169.254.169.254"
@@ -190,3 +190,20 @@ def test_everybody_may_look_names_up(name):
         )
         assert may_talk(overlay(name), source, DNS, 53, "UDP"), owner
         assert may_talk(overlay(name), source, DNS, 53), owner
+
+
+def test_beside_kubeflow_alone_mlflow_talks_to_steps_and_store_only():
+    ours = {
+        owner: Pod(namespace, template["metadata"]["labels"])
+        for owner, namespace, template in pods(overlay(ALONE))
+    }
+    store = Pod("kubeflow", {"app": "seaweedfs"})
+    assert may_talk(overlay(ALONE), STEP, ours["mlflow"], 5000)
+    for who in ("mlflow", "mlflow-backup", "mlflow-restore"):
+        assert may_talk(overlay(ALONE), ours[who], store, 8333)
+        assert may_talk(overlay(ALONE), ours[who], DNS, 53, "UDP")
+        assert not may_talk(overlay(ALONE), ours[who], GOOGLE, 443)
+        assert not may_talk(overlay(ALONE), ours[who], STRANGER, 8887)
+    for who in (STRANGER, NEIGHBOUR, ours["mlflow-backup"]):
+        assert not may_talk(overlay(ALONE), who, ours["mlflow"], 5000)
+    assert may_talk(overlay(ALONE), STRANGER, store, 8333)  # Kubeflow's own pods are left as they were.

@@ -14,7 +14,19 @@ from kubeflow_trainer_api.models.trainer_v1alpha1_cluster_training_runtime impor
 )
 
 from components.face import BASE_IMAGE, TRAIN_IMAGE
-from tests.unit.infra.built import INFRA, OVERLAYS, Object, build, containers, new_secrets, overlay, pods
+from pipelines.settings import load_settings
+from tests.unit.infra.built import (
+    ALONE,
+    EVERY,
+    INFRA,
+    KUBEFLOWS_OWN,
+    Object,
+    build,
+    containers,
+    new_secrets,
+    overlay,
+    pods,
+)
 
 OLDEST, NEWEST = "1.32", "1.37"
 
@@ -29,12 +41,12 @@ SOURCES = {
 }
 """What a volume or a variable comes from: the kind, and the field with its name."""
 
-built = pytest.mark.parametrize("objects", [overlay(name) for name in OVERLAYS], ids=OVERLAYS)
+built = pytest.mark.parametrize("objects", [overlay(name) for name in EVERY], ids=EVERY)
 all_pods = pytest.mark.parametrize(
     "template",
     [
         pytest.param(template, id=f"{name}-{owner}")
-        for name in OVERLAYS
+        for name in EVERY
         for owner, _, template in pods(overlay(name))
     ],
 )
@@ -42,7 +54,7 @@ all_pods = pytest.mark.parametrize(
 
 @pytest.mark.parametrize("version", [OLDEST, NEWEST])
 def test_every_object_is_valid(version):
-    different = {str(one): one for name in OVERLAYS for one in overlay(name)}
+    different = {str(one): one for name in EVERY for one in overlay(name)}
     assert different.keys() >= {str(one) for one in build("base") if one["kind"] == "NetworkPolicy"}
     for one in different.values():
         if one["kind"] == "ClusterTrainingRuntime":
@@ -89,13 +101,14 @@ def test_names_are_unique(objects):
     assert len(set(names)) == len(names)
 
 
-@pytest.mark.parametrize("name", OVERLAYS)
+@pytest.mark.parametrize("name", EVERY)
 def test_whatever_a_pod_refers_to_exists(name):
     objects = overlay(name)
     present = {
         (one["kind"], one["metadata"].get("namespace"), one["metadata"]["name"]): one
         for one in (*objects, *new_secrets(name))
     }
+    present |= {("Secret", "kubeflow", secret): {"data": data} for secret, data in KUBEFLOWS_OWN.items()}
     for owner, namespace, template in pods(objects):
         for kind, target, key in references(template["spec"]):
             found = present.get((kind, namespace, target))
@@ -120,7 +133,7 @@ def references(spec: Object) -> Iterator[tuple[str, str, str | None]]:
                 yield kind, source[field][key], source[field].get("key")
 
 
-@pytest.mark.parametrize("name", OVERLAYS)
+@pytest.mark.parametrize("name", EVERY)
 def test_variables_in_arguments_have_values(name):
     """Kubernetes leaves `$(NAME)` as it is if there is no such variable."""
     objects = overlay(name)
@@ -135,13 +148,47 @@ def test_variables_in_arguments_have_values(name):
                     assert argument.split("$(")[1].split(")")[0] in known, (owner, argument)
 
 
-@pytest.mark.parametrize("name", OVERLAYS)
+SETTINGS = {
+    "kind": "overlays/kind/pipelines.yaml",
+    "gke": "overlays/gke/pipelines.yaml",
+    ALONE: "pipelines/kubeflow-alone.yaml",
+}
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_whatever_the_steps_need_exists(name):
+    """Their Secrets, and the Services that their settings name, of ours and of Kubeflow's own."""
+    settings = load_settings(INFRA / SETTINGS[name], {})
+    made = {
+        one["metadata"]["name"]: one["stringData"]
+        for one in new_secrets(name)
+        if one["metadata"]["namespace"] == "kubeflow"
+    }
+    for one in (*settings.secret_env.values(), *settings.storage.secret_env.values()):
+        assert one.key in {**made, **KUBEFLOWS_OWN}[one.secret]
+    assert settings.env["MLFLOW_TRACKING_USERNAME"] == settings.secret_env["MLFLOW_TRACKING_PASSWORD"].key
+    services = {
+        f"{one['metadata']['name']}.{one['metadata']['namespace']}:{port['port']}"
+        for one in overlay(name)
+        if one["kind"] == "Service"
+        for port in one["spec"]["ports"]
+    }
+    kubeflows = {"seaweedfs.kubeflow:9000"}
+    for uri in filter(None, (settings.tracking_uri, settings.storage.endpoint)):
+        assert uri.removeprefix("http://") in services | kubeflows
+    [server] = [template for owner, _, template in pods(overlay(name)) if owner == "mlflow"]
+    hosts = {one["name"]: one.get("value", "") for one in server["spec"]["containers"][0]["env"]}
+    assert settings.tracking_uri.removeprefix("http://") in hosts["MLFLOW_SERVER_ALLOWED_HOSTS"].split(",")
+
+
+@pytest.mark.parametrize("name", EVERY)
 def test_every_secret_the_command_makes_is_used(name):
     objects = overlay(name)
     wanted = [one for _, _, template in pods(objects) for one in references(template["spec"])]
     used = {target for kind, target, _ in wanted if kind == "Secret"}
     made = {(one["metadata"]["namespace"], one["metadata"]["name"]) for one in new_secrets(name)}
-    assert {target for namespace, target in made if namespace == "angiopipe"} == used
+    servers = "kubeflow" if name == ALONE else "angiopipe"
+    assert {target for namespace, target in made if namespace == servers} == used - KUBEFLOWS_OWN.keys()
     assert not [one for one in objects if one["kind"] == "Secret"]
 
 
@@ -149,7 +196,28 @@ def test_secrets_are_new_each_time():
     command = [INFRA / "new-secrets", "kind"]
     first, second = (subprocess.run(command, capture_output=True, check=True).stdout for _ in range(2))
     assert first != second
-    assert subprocess.run([INFRA / "new-secrets", "aws"], capture_output=True).returncode == 2
+    for wrong in (
+        ["aws"],
+        ["kind", "anna"],
+        ["kind", "--reader"],
+        ["kind", "--reader", "a b"],
+        ["kind", "--reader", ".a"],
+    ):
+        refused = subprocess.run([INFRA / "new-secrets", *wrong], capture_output=True)
+        assert (refused.returncode, refused.stdout) == (2, b"")
+
+
+def test_people_get_a_password_each():
+    made = {
+        one["metadata"]["name"]: one["stringData"]
+        for one in new_secrets("gke", "--reader", "a", "--promoter", "b.c", "--reader", "d")
+    }
+    assert [set(made[f"mlflow-{kind}"]) for kind in ("readers", "promoters", "admins")] == [
+        {"a", "d"},
+        {"b.c"},
+        {"admin"},
+    ]
+    assert len({value for data in made.values() for value in data.values()}) == sum(map(len, made.values()))
 
 
 @built

@@ -24,7 +24,7 @@ def test_a_move_is_an_entry_and_sets_the_alias(client, add_versions):
         (1, 2, "a better one"),
     ]
     assert moved[1].run == client.get_model_version("detector", "2").run_id
-    assert moved[1].who == module.who()
+    assert moved[1].who == module.who(client.tracking_uri)
 
 
 def test_an_alias_from_before_the_ledger_is_where_it_starts(client, add_versions):
@@ -140,5 +140,5 @@ def test_the_ledger_says_what_it_is_to_those_who_find_it_in_mlflow(client, add_v
     aliases.move(CHAMPION, 1, "good", "promote", aliases.read(CHAMPION))
     assert "not models to serve" in client.get_registered_model("detector-ledger").description
     words = client.get_model_version("detector-ledger", "1").description
-    assert words == f"champion: promote nothing -> version 1 by {module.who()}: good"
+    assert words == f"champion: promote nothing -> version 1 by {module.who(client.tracking_uri)}: good"
     assert client.get_registered_model("detector").tags[f"{HEAD_TAG}.champion"]

@@ -12,7 +12,8 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, PERMISSION_DENIED, TEMPORARILY_UNAVAILABLE
 
-from angiopipe.registry.patience import MlflowAway, MlflowRefused, Patience, shown, single_attempts
+from angiopipe.registry.login import MlflowRefused
+from angiopipe.registry.patience import MlflowAway, Patience, shown, single_attempts
 
 
 def closed_port() -> int:

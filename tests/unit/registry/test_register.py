@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,6 +15,7 @@ from mlflow.entities import Run
 
 from angiopipe.records.manifest import EvaluationManifest, Member, ModelManifest, ensemble_sha256
 from angiopipe.registry.register import RegistrationManifest, register
+from angiopipe.registry.tracking import LostRun, RunKey, open_run
 from angiopipe.storage import file_sha256
 from tests import finished_run
 
@@ -222,6 +225,34 @@ def test_an_unknown_run_id_is_named(registered: Registered, monkeypatch: pytest.
 
 
 @pytest.mark.slow
+def test_files_that_were_lost_are_stored_anew_and_add_no_version(registered: Registered) -> None:
+    [found] = Path(registered.arguments["data_root"]).rglob("MLmodel")
+    before = set(found.parent.rglob("*"))
+    shutil.rmtree(found.parent)
+    assert register(**registered.arguments) == registered.registration
+    assert set(found.parent.rglob("*")) == before
+
+
+def test_a_run_that_is_not_there_any_more_is_told_and_begun_anew(
+    registered: Registered, tmp_path: Path
+) -> None:
+    """As of a database that was restored to an earlier point."""
+    key = RunKey(str(tmp_path), "flying", "f" * 64)
+    with pytest.raises(LostRun) as lost, open_run(registered.registration.tracking_uri, 5, key) as tracking:
+        forget(registered.registration.tracking_uri, tracking.run_id)
+        tracking.ask("logging", lambda: tracking.client.log_param(tracking.run_id, "a", "b"))
+    assert f"expected the run {tracking.run_id}, which this step had begun, found none" in str(lost.value)
+    assert "start the step again with the same run id (flying)" in str(lost.value)
+    with open_run(registered.registration.tracking_uri, 5, key) as again:
+        assert again.run_id != tracking.run_id
+
+
+def forget(uri: str, run_id: str) -> None:
+    with closing(sqlite3.connect(uri.removeprefix("sqlite:///"))) as database, database:
+        for table in ("tags", "runs"):
+            database.execute(f"delete from {table} where run_uuid = ?", [run_id])
+
+
 def test_a_run_that_failed_is_marked(registered: Registered, tmp_path: Path) -> None:
     arguments = finished_run.write_run(tmp_path, "broken", seed=3)
     (tmp_path / "runs" / "broken" / "model" / "history.csv").unlink()

@@ -24,7 +24,7 @@ from tests.unit.pipelines.test_components import ALL
 ROOT = Path(__file__).parents[3]
 OURS = ("angiopipe", "components", "pipelines")
 UNDER_TEST = ("tests", "benchmarks", "infra", "docker", "requirements")
-IN_BASE = ("infra/flink/worker_pool.py", "infra/base/servers/backup.py")
+IN_BASE = ("infra/flink/worker_pool.py", "infra/base/mlflow/backup.py")
 """Scripts that run in the base image."""
 DECODERS = {"pyjpegls", "pylibjpeg", "pylibjpeg-openjpeg"}
 """What pydicom finds by itself."""

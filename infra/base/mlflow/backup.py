@@ -1,24 +1,28 @@
-"""Backups of MLflow's database in the object store: `backup.py upload|download`; runs in the base image."""
+"""Backups of MLflow's database in the object store: `backup.py copy|upload|download`; runs in the base image."""
 
 from __future__ import annotations
 
 import argparse
 import re
+import sqlite3
 import sys
 from collections.abc import Sequence
+from contextlib import closing
 from datetime import UTC, datetime
+from pathlib import Path
 
 import fsspec
 
 _NAME = re.compile(r"mlflow-\d{8}T\d{6}Z\.dump")
 NEWEST = "newest"
+_DATABASES = {b"PGDMP": "a dump in PostgreSQL's custom format", b"SQLit": "an SQLite database"}
 
 
 def upload(dump: str, folder: str, keep: int) -> str:
     """Stores a dump under the present time, then removes all but the newest `keep`.
 
     Args:
-      dump: a local file that `pg_dump --format=custom` wrote.
+      dump: a local file that `pg_dump --format=custom` or `copy` wrote.
       folder: a URI; what else lies in it is left alone.
       keep: at least one.
 
@@ -26,16 +30,15 @@ def upload(dump: str, folder: str, keep: int) -> str:
       The new backup's URI.
 
     Raises:
-      ValueError: `dump` is no dump of PostgreSQL.
+      ValueError: `dump` is no database's.
       OSError: what lies in the store is not as long as what was sent; older backups are kept.
     """
     with open(dump, "rb") as file:
         content = file.read(5)
         size = file.seek(0, 2)
-    if content != b"PGDMP":
-        raise ValueError(
-            f"{dump}: expected a dump in PostgreSQL's custom format, found {content!r}...; nothing stored"
-        )
+    if content not in _DATABASES:
+        expected = " or ".join(_DATABASES.values())
+        raise ValueError(f"{dump}: expected {expected}, found {content!r}...; nothing stored")
     store, root = fsspec.core.url_to_fs(folder)
     name = f"mlflow-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.dump"
     store.makedirs(root, exist_ok=True)
@@ -72,6 +75,28 @@ def download(folder: str, dump: str, name: str = NEWEST) -> str:
     return f"{folder}/{wanted}"
 
 
+def copy(source: str, target: str) -> str:
+    """Copies an SQLite database as it is at one moment, also while a server writes to it.
+
+    Args:
+      source: a local file.
+      target: likewise; all that is in it is replaced, or nothing.
+
+    Returns:
+      The target.
+
+    Raises:
+      ValueError: the source is no SQLite database.
+      FileNotFoundError: it is not there.
+    """
+    with Path(source).open("rb") as file:  # SQLite would make an empty one.
+        if file.read(5) != b"SQLit":
+            raise ValueError(f"{source}: expected an SQLite database, found another file; nothing copied")
+    with closing(sqlite3.connect(source)) as old, closing(sqlite3.connect(target)) as new:
+        old.backup(new)
+    return target
+
+
 def backups(folder: str) -> list[str]:
     """The names of all backups, newest first."""
     store, root = fsspec.core.url_to_fs(folder)
@@ -92,11 +117,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     fetch.add_argument("folder")
     fetch.add_argument("dump")
     fetch.add_argument("--name", default=NEWEST, help="newest, or the name of a backup")
+    duplicate = commands.add_parser("copy", help="copy an SQLite database, here or back")
+    duplicate.add_argument("source")
+    duplicate.add_argument("target")
     options = vars(parser.parse_args(arguments))
-    run = {"upload": upload, "download": download}[options.pop("command")]
+    run = {"copy": copy, "upload": upload, "download": download}[options.pop("command")]
     try:
         print(run(**options))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, sqlite3.Error) as error:
         sys.exit(f"backup: {error}")
 
 
