@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import signal
+import subprocess
+import sys
 import threading
 import time
 
 import kubernetes
 import pytest
 
+from angiopipe import storage
 from angiopipe.cluster import launcher
 from angiopipe.cluster.errors import ClusterError, WorkerFailed
 from angiopipe.cluster.launcher import launch
 from angiopipe.cluster.trainjob import MAX_NAME, job_name
+from angiopipe.training.checkpoint import steps_done
 from tests.unit.cluster.replayed_api import Answer, Frame
 from tests.unit.cluster.seen import COMPLETE, FAILED, JOB, UNAVAILABLE, ended, name, running, succeeded
 
@@ -213,3 +217,25 @@ def test_what_the_cluster_refuses_is_not_launched_again(api, launch_job):
     with pytest.raises(ClusterError):
         launch_job()
     assert len(api.creations()) == 1
+
+
+def checkpoint(folder, step):
+    storage.write_text(f"{folder}/checkpoint-{step:010d}-abc.npz", "x")
+
+
+@pytest.mark.parametrize("kind", ["local", "memory"])
+def test_a_trainings_progress_is_the_steps_of_its_newest_checkpoints_whoever_wrote_them(tmp_path, kind):
+    root = str(tmp_path) if kind == "local" else f"memory://{tmp_path.name}"
+    assert steps_done(f"{root}/checkpoints") == 0
+    checkpoint(f"{root}/checkpoints/recipe/seen", 12)
+    checkpoint(f"{root}/checkpoints/recipe/seen", 15)
+    storage.write_text(f"{root}/checkpoints/recipe/seen/notes.txt", "x")
+    assert steps_done(f"{root}/checkpoints") == 15
+    # An ensemble's next member begins at its first step, which is further all the same.
+    checkpoint(f"{root}/checkpoints/recipe/member-1/seen", 1)
+    assert steps_done(f"{root}/checkpoints") == 16
+
+
+def test_who_launches_loads_no_tensorflow():
+    code = "import sys, angiopipe.training.train, angiopipe.cluster.train; sys.exit('keras' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
