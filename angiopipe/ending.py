@@ -24,6 +24,9 @@ DEFECT = "a defect of angiopipe: report it, with the traceback (CONTRIBUTING.md 
 ONE_WISH_SECONDS = 2.0
 """A step hears Ctrl-C from the terminal, and at once SIGTERM because its pipeline has."""
 
+TRY_AGAIN = 75
+"""The exit code of a worker that a network failed: the same may go well later (`EX_TEMPFAIL` of BSD's sysexits)."""
+
 END_SECONDS = 15.0
 """How long a process may clear away: engines and TensorFlow wait for what may be dead."""
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
+from typing import Any
 
 from angiopipe.faults import Fault
 
@@ -22,12 +23,17 @@ LAST_LOG_LINES = 50
 STUDY_FIELDS = ("study", "view", "file", "line")
 """What a line may say besides its message, given as `extra`."""
 
+_OWN_FIELDS = ("time", "level", "logger", "message")
+
 _context: dict[str, str] = {}  # The process's: a step's threads log under its name too.
 _log = logging.getLogger("angiopipe")
 
 
 class JsonLines(logging.Formatter):
-    """One JSON object a line: time (UTC), level, step, run_id, logger, message, and a study's fields."""
+    """One JSON object a line: time (UTC), level, step, run_id, logger, message, and a study's fields.
+
+    What `passed_on` of a record has, from another process's line, is said in place of its own.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, object] = {
@@ -40,7 +46,24 @@ class JsonLines(logging.Formatter):
         line |= {name: getattr(record, name) for name in STUDY_FIELDS if getattr(record, name, "")}
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(line, ensure_ascii=False)
+        return json.dumps(line | getattr(record, "passed_on", {}), ensure_ascii=False)
+
+
+def read_line(line: str) -> dict[str, Any] | None:
+    """The fields of a line that another process's `JsonLines` wrote; None where it is none."""
+    if not line.startswith("{"):
+        return None
+    try:
+        fields = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return fields if all(isinstance(fields.get(name), str) for name in _OWN_FIELDS) else None
+
+
+def plain_lines(line: str) -> list[str]:
+    """What a line says to people: itself, or a JSON line's message and traceback."""
+    fields = read_line(line)
+    return f"{fields['message']}\n{fields.get('traceback', '')}".splitlines() if fields else [line]
 
 
 class _LastLines(logging.Handler):

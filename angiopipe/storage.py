@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import logging
 import os
 import posixpath
 import shutil
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-import fsspec
+from angiopipe.stores import ask
 
 UNFINISHED = ".writing-"
 """How the names of files begin that are being written."""
@@ -80,16 +79,14 @@ def plain_uri(uri: str) -> str:
 def exists(uri: str) -> bool:
     if is_local(uri):
         return local_path(uri).exists()
-    with _remote(uri) as (filesystem, path):
-        return bool(filesystem.exists(path))
+    return bool(ask(uri, lambda filesystem, path: filesystem.exists(path)))
 
 
 def read_bytes(uri: str) -> bytes:
     if is_local(uri):
         with open(_name(uri), "rb") as file:  # A Path costs as much time as reading a view.
             return file.read()
-    with _remote(uri) as (filesystem, path):
-        return bytes(filesystem.cat_file(path))
+    return bytes(ask(uri, lambda filesystem, path: filesystem.cat_file(path)))
 
 
 def write_bytes(uri: str, content: bytes) -> None:
@@ -111,8 +108,8 @@ def remove(uri: str) -> None:
     if is_local(uri):
         local_path(uri).unlink(missing_ok=True)
     elif exists(uri):
-        with _remote(uri) as (filesystem, path):
-            filesystem.rm_file(path)
+        with suppress(FileNotFoundError):  # It was removed, and only the answer got lost.
+            ask(uri, lambda filesystem, path: filesystem.rm_file(path))
 
 
 def remove_folder(uri: str) -> None:
@@ -120,15 +117,14 @@ def remove_folder(uri: str) -> None:
     if is_local(uri):
         shutil.rmtree(local_path(uri), ignore_errors=True)
     elif exists(uri):
-        with _remote(uri) as (filesystem, path):
-            filesystem.rm(path, recursive=True)
+        with suppress(FileNotFoundError):
+            ask(uri, lambda filesystem, path: filesystem.rm(path, recursive=True))
 
 
 def is_folder(uri: str) -> bool:
     if is_local(uri):
         return local_path(uri).is_dir()
-    with _remote(uri) as (filesystem, path):
-        return bool(filesystem.isdir(path))
+    return bool(ask(uri, lambda filesystem, path: filesystem.isdir(path)))
 
 
 def list_files(uri: str) -> list[str]:
@@ -148,12 +144,13 @@ def _listed(uri: str, folders: bool) -> list[str]:
             return []
         with os.scandir(folder) as entries:  # Knows files from folders without asking for each.
             return sorted(e.path for e in entries if (e.is_dir() if folders else e.is_file()))
-    with _remote(uri) as (filesystem, path):
-        if not filesystem.exists(path):
-            return []
-        entries = filesystem.ls(path, detail=True)
     kind = "directory" if folders else "file"
-    return sorted(filesystem.unstrip_protocol(e["name"]) for e in entries if e["type"] == kind)
+
+    def listed(filesystem: Any, path: str) -> list[str]:
+        entries = filesystem.ls(path, detail=True) if filesystem.exists(path) else []
+        return sorted(filesystem.unstrip_protocol(e["name"]) for e in entries if e["type"] == kind)
+
+    return ask(uri, listed)
 
 
 def sweep(uri: str) -> None:
@@ -197,8 +194,7 @@ def new_file(uri: str) -> Iterator[Path]:
             if local:
                 path.replace(local_path(uri))
         if not local:
-            with _remote(uri) as (filesystem, remote):
-                filesystem.put_file(str(path), remote)
+            ask(uri, lambda filesystem, remote: filesystem.put_file(str(path), remote))
     finally:
         path.unlink(missing_ok=True)
         _being_written.discard(path)
@@ -213,8 +209,7 @@ def staged(uri: str) -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="angiopipe-"))
     try:
         path = folder / posixpath.basename(uri)
-        with _remote(uri) as (filesystem, remote):
-            filesystem.get_file(remote, str(path))
+        ask(uri, lambda filesystem, remote: filesystem.get_file(remote, str(path)))
         yield path
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -232,20 +227,6 @@ def _naming(uri: str) -> Iterator[None]:
             if error.filename2:
                 error.filename2 = error.filename
         raise
-
-
-@contextmanager
-def _remote(uri: str) -> Iterator[tuple[Any, str]]:
-    """The driver and the path of a URI; what the driver raises is turned into an OSError that names the URI."""
-    logging.getLogger("gcsfs").setLevel(logging.CRITICAL)  # It logs the traceback of what it raises.
-    try:
-        yield fsspec.core.url_to_fs(uri)
-    except FileNotFoundError as error:
-        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), uri) from error
-    except Exception as error:
-        said = " ".join(str(error).split())
-        what = f"no answer from {uri.partition('://')[0]}:// ({type(error).__name__}: {said})"
-        raise OSError(errno.EREMOTEIO, what, uri) from error
 
 
 def file_sha256(path: Path) -> str:

@@ -21,9 +21,11 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+RECIPE = "octoview"
 OVERRIDES = ("preprocessing.size=128", "training.epochs=1000")
 BLOCKS, STEPS = 8, 8
 ROUNDS, WORKER_STEPS = 3, 16
@@ -37,33 +39,40 @@ def main(overrides: list[str]) -> None:
         return
     with tempfile.TemporaryDirectory(prefix="angiopipe-training-") as folder:
         settings = [*OVERRIDES, *overrides]
-        examples = _examples(Path(folder), settings)
+        examples = examples_of(studies_in(Path(folder)), RECIPE, settings)
         # Workers first: afterwards this process would hold memory and threads.
         figures = {"two_workers_of_one": _two_workers_of_one(examples, settings)}
         figures = {**_of_fit(examples, settings), **figures}
     print(json.dumps({name: round(value, 3) for name, value in figures.items()}))
 
 
-def _examples(folder: Path, overrides: list[str]) -> str:
+def studies_in(folder: Path) -> Path:
+    """The manifest of 96 easy studies, made in a folder."""
     from angiopipe.cohort.synthetic.synthesize import synthesize
     from angiopipe.cohort.validate import validate
     from angiopipe.dataflow.ingest import ingest
-    from angiopipe.dataflow.preprocess import preprocess
 
     root = str(folder / "root")
-    inventory, studies, examples = (str(folder / name) for name in ("inventory", "studies", "examples"))
     synthesize(folder / "cohort", studies=96, size=256, seed=1, difficulty="easy", test_studies=4)
     train_set = folder / "cohort" / "train_set"
-    validate(str(train_set / "images"), str(train_set / "train.csv"), inventory, root)
-    ingest(inventory, studies, root)
-    preprocess(studies, examples, root, recipe="octoview", overrides=overrides)
+    validate(str(train_set / "images"), str(train_set / "train.csv"), str(folder / "inventory"), root)
+    ingest(str(folder / "inventory"), str(folder / "studies"), root)
+    return folder / "studies"
+
+
+def examples_of(studies: Path, recipe: str, overrides: Sequence[str]) -> str:
+    """The manifest of a recipe's examples, made beside the studies' own."""
+    from angiopipe.dataflow.preprocess import preprocess
+
+    examples = str(studies.with_name(f"{recipe}-examples"))
+    preprocess(str(studies), examples, str(studies.with_name("root")), recipe=recipe, overrides=overrides)
     return examples
 
 
-class _Ours:
+class Ours:
     """Our loop's graph and batches."""
 
-    def __init__(self, examples: str, overrides: list[str], strategy: Any):
+    def __init__(self, examples: str, overrides: Sequence[str], strategy: Any, recipe: str = RECIPE):
         import tensorflow as tf
 
         from angiopipe.recipe import load_recipe
@@ -74,9 +83,9 @@ class _Ours:
         from angiopipe.training.steps import Averages, training_steps
         from angiopipe.training.strategy import share_of
 
-        recipe = load_recipe("octoview", overrides)
-        self.training = recipe.training
-        self.model = untrained(recipe, 0, strategy)
+        settings = load_recipe(recipe, overrides)
+        self.training = settings.training
+        self.model = untrained(settings, 0, strategy)
         with strategy.scope():
             self.optimizer = optimizer.build(self.training, 10_000)
             self.optimizer.build(self.model.trainable_variables)
@@ -90,9 +99,13 @@ class _Ours:
     def seconds(self, steps: int) -> float:
         """Of so many steps."""
         started = time.perf_counter()
-        for _ in range(steps // self.training.steps_per_call):
-            self.steps(self.batches, self.count).numpy()
+        self.losses(steps)
         return time.perf_counter() - started
+
+    def losses(self, steps: int) -> list[float]:
+        """Of each of so many steps."""
+        calls = range(steps // self.training.steps_per_call)
+        return [loss for _ in calls for loss in self.steps(self.batches, self.count).numpy().tolist()]
 
     def wait(self, steps: int) -> float:
         """Seconds of `steps` steps in which the next batch was not there yet."""
@@ -115,7 +128,7 @@ def _of_fit(examples: str, overrides: list[str]) -> dict[str, float]:
     from angiopipe.training.loss import cross_entropy
 
     strategy = tf.distribute.get_strategy()
-    ours, theirs = (_Ours(examples, overrides, strategy) for _ in range(2))
+    ours, theirs = (Ours(examples, overrides, strategy) for _ in range(2))
     seconds: dict[str, list[float]] = {"ours": [], "fit": [], "wait": []}
 
     class Alternate(keras.callbacks.Callback):
@@ -171,7 +184,7 @@ def _work(examples: str, *overrides: str) -> None:
     os.environ.update(TF_NUM_INTRAOP_THREADS="1", OMP_NUM_THREADS="1")
     from angiopipe.training.strategy import start_strategy
 
-    ours = _Ours(examples, list(overrides), start_strategy(120))
+    ours = Ours(examples, list(overrides), start_strategy(120))
     ours.seconds(3)
     rate = WORKER_STEPS / ours.seconds(WORKER_STEPS)
     if index == 0:

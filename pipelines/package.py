@@ -71,20 +71,25 @@ class Package:
         return hashlib.sha256(self.content).hexdigest()[:8]
 
 
-def compile_package(pipeline: str, settings: Settings, values: Mapping[str, Any]) -> Package:
+def compile_package(
+    pipeline: str, settings: Settings, values: Mapping[str, Any], given: Mapping[str, Any] | None = None
+) -> Package:
     """Compiles a pipeline for a cluster.
 
     Args:
       pipeline: which one.
       settings: where and on what it runs.
       values: of its parameters, which become their defaults.
+      given: values that a run is given instead, and that decide what its steps need.
     """
     from kfp import compiler
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "package.yaml"
         compiler.Compiler().compile(
-            placed(load(pipeline), settings), str(path), pipeline_parameters=dict(values)
+            placed(load(pipeline), settings, {**values, **(given or {})}),
+            str(path),
+            pipeline_parameters=dict(values),
         )
         return Package(pipeline, path.read_bytes())
 

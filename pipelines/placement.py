@@ -8,6 +8,7 @@ has not.
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 from typing import Any
 
 from angiopipe.step import RUN_ID_VARIABLE
@@ -22,12 +23,13 @@ RUN_ID_LABEL = "pipeline/runid"
 _SHARED_MEMORY = "/dev/shm"
 
 
-def placed(graph: Any, settings: Settings) -> Any:
+def placed(graph: Any, settings: Settings, values: Mapping[str, Any] | None = None) -> Any:
     """The same graph with everything that Kubernetes has to know about its tasks.
 
     Args:
       graph: as `@dsl.pipeline` made it.
       settings: where and on what it runs.
+      values: of its parameters.
 
     Raises:
       PipelineError: a task is a pipeline of its own, which has no pod to place.
@@ -41,17 +43,17 @@ def placed(graph: Any, settings: Settings) -> Any:
     def with_places(*args: Any, **kwargs: Any) -> Any:
         output = function(*args, **kwargs)
         for task in Pipeline.get_default_pipeline().tasks.values():
-            _place(task, settings)
+            _place(task, settings, values or {})
         return output
 
     return dsl.pipeline(name=graph.name, description=graph.description)(with_places)
 
 
-def _place(task: Any, settings: Settings) -> None:
+def _place(task: Any, settings: Settings, values: Mapping[str, Any]) -> None:
     if task.container_spec is None:
         raise PipelineError(f"task {task.name}: expected a component, found a pipeline, which runs in no pod")
     component = task.component_spec.name
-    step = settings.step(component)
+    step = settings.step(component, values)
     pool = settings.pools.get(step.pool, Pool())
     own = {image: settings.images[name] for name, image in IMAGES.items() if name in settings.images}
     task.set_container_image(own.get(task.container_spec.image, task.container_spec.image))

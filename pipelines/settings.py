@@ -69,7 +69,8 @@ class Step(_Fields):
       pool: the name of the pool it runs on; empty lets Kubernetes choose.
       accelerators: how many of the pool's accelerators.
       shared_memory: bytes of /dev/shm, which count as memory; empty leaves Kubernetes' 64 MB.
-      retries: how often it is tried again.
+      retries: how often Kubeflow tries it again, for what its own configuration says: as it is installed, a pod
+        that was lost, and none that failed (docs/deploy.md).
       backoff: seconds before the first retry.
       backoff_factor: each further wait is longer by this factor.
       backoff_max: no wait is longer, seconds.
@@ -94,14 +95,19 @@ class Step(_Fields):
     secret_env: dict[str, SecretKey] = {}
 
 
+LAUNCH = "launch"
+"""What `train` is where it is given `cluster_settings`, and the TrainJob's pods do the work."""
+
 STEPS: Mapping[str, Mapping[str, Any]] = {
-    # What is wrong with a cohort is wrong the second time, too; only storage deserves another try.
+    # What is wrong with a cohort is wrong the second time, too; only a lost pod deserves another try.
     "validate": {"cpu": "1", "retries": 1},
     "ingest": {"cpu": "1"},
     "audit": {"memory": "3Gi", "retries": 1},
     "preprocess": {"cpu": "1"},
     "train": {"cpu": "1", "memory": "6Gi", "shared_memory": "1Gi", "timeout": 24 * 3600},
-    # A training after the other; a try that ran out of time is gone on with by the next.
+    # Takes no time of `train`'s: the step creates a TrainJob, follows it, and loads no TensorFlow.
+    LAUNCH: {"cpu": "250m", "memory": "512Mi", "shared_memory": None},
+    # A training after the other.
     "search": {"cpu": "1", "memory": "6Gi", "shared_memory": "1Gi", "timeout": 72 * 3600},
     "evaluate": {"cpu": "1", "memory": "4Gi"},
     "register": {"memory": "3Gi"},
@@ -205,9 +211,19 @@ class Settings(_Fields):
                 )
         return self
 
-    def step(self, component: str) -> Step:
-        """What the pod of a component gets: the settings' own, else this library's, else `Step`'s."""
-        own = {**STEPS.get(component, {}), **self.steps.get("default", {}), **self.steps.get(component, {})}
+    def step(self, component: str, parameters: Mapping[str, Any] | None = None) -> Step:
+        """What the pod of a component gets: the settings' own, else this library's, else `Step`'s.
+
+        Args:
+          component: its name.
+          parameters: of the pipeline; with `cluster_settings` among them `train` is a `LAUNCH` too.
+        """
+        launches = component == "train" and bool((parameters or {}).get("cluster_settings"))
+        names = (component, LAUNCH) if launches else (component,)
+        own: dict[str, Any] = {}
+        for rows in (STEPS, {name: self.steps.get("default", {}) for name in names}, self.steps):
+            for name in names:
+                own |= rows.get(name, {})
         try:
             return Step(**own)
         except ValidationError as error:

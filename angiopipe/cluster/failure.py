@@ -1,25 +1,14 @@
-"""Who failed first, and why.
-
-A worker whose peer failed ends too, a second later, with an error of its own; Kubernetes then
-deletes pods that still run, and what the API tells last may be the victim's end only.
-"""
+"""What a failed job's error says, and whether another try may end well."""
 
 from __future__ import annotations
 
 import re
 import signal
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from angiopipe.cluster.errors import WorkerFailed
-from angiopipe.cluster.pods import Pod
-
-LAST_LINES = 20
-
-_LOST_PEER = re.compile(r"UnavailableError|AbortedError|Socket closed|coordination service")
-_ASKED_TO_END = (0, 128 + signal.SIGTERM, 128 + signal.SIGKILL)
-_LATE = datetime.max.replace(tzinfo=UTC)
+from angiopipe.cluster.sightings import Sighting, first
+from angiopipe.ending import TRY_AGAIN
 
 _REMEDIES = {
     "OOMKilled": "it needed more than its memory; raise memory, or lower training.batch_size",
@@ -29,73 +18,24 @@ _REMEDIES = {
     "Disrupted": "the cluster took its node or pod away; start again to resume from the last checkpoint",
     "Evicted": "its node ran out of room; raise memory, or start again to resume from the last checkpoint",
 }
+_OWN_LIMIT = re.compile(r"exceed")
+"""In an eviction's message: the pod took more than its own share, and would again."""
 
+_WILL_FAIL_AGAIN = ("OOMKilled", "StartError", "ContainerCannotRun", "DeadlineExceeded")
+_NODES_WORD = (
+    "ContainerStatusUnknown",
+    "Unknown",
+    "Evicted",
+    "Terminated",
+    "NodeShutdown",
+    "Shutdown",
+    "NodeLost",
+)
+"""Reasons for which a node gives its pod whatever exit code."""
 
-@dataclass(frozen=True)
-class Sighting:
-    """The last that was seen of one pod.
-
-    Attributes:
-      pod: as it was then.
-      gone: it is no longer listed.
-      lines: the end of its log.
-    """
-
-    pod: Pod
-    gone: bool
-    lines: Sequence[str]
-
-    @property
-    def failed(self) -> bool:
-        return self.pod.ended is not None and self.pod.ended.exit_code != 0
-
-    @property
-    def taken_away(self) -> bool:
-        """Its pod was deleted, which is why it ended, or never was seen to end."""
-        ended, deleted_at = self.pod.ended, self.pod.deleted_at
-        if ended is None:
-            return self.gone or deleted_at is not None or self.pod.disrupted != ""
-        if deleted_at is not None and (ended.at is None or ended.at < deleted_at):
-            return self.pod.disrupted != ""
-        # One that fails and is deleted within a second does not end by a signal.
-        asked_to_end = deleted_at is not None and ended.exit_code in (None, *_ASKED_TO_END)
-        return asked_to_end or self.pod.disrupted != ""
-
-    @property
-    def lost_peer(self) -> bool:
-        return self.failed and any(_LOST_PEER.search(line) for line in self.last_lines)
-
-    @property
-    def last_lines(self) -> list[str]:
-        ended = self.pod.ended
-        lines = list(self.lines) or (ended.message.splitlines() if ended else [])
-        return lines[-LAST_LINES:]
-
-    @property
-    def at(self) -> datetime:
-        """When it failed or was taken away; the end of time where that is not known."""
-        ended = self.pod.ended.at if self.pod.ended else None
-        return self.pod.deleted_at or ended or _LATE
-
-
-def first(sightings: Sequence[Sighting]) -> Sighting | None:
-    """The one that failed by itself, before those that failed because of it.
-
-    Returns:
-      The earliest that ended in an error of its own; else the earliest that was taken away before any
-      other lost its peer, or that vanished unseen; else the earliest that lost its peer.
-    """
-    order = sorted(sightings, key=lambda one: (one.at, one.pod.worker))
-    lost = [one for one in order if one.lost_peer and not one.taken_away]
-    own = [one for one in order if one.failed and not one.lost_peer and not one.taken_away]
-    first_lost = lost[0].at if lost else _LATE
-    taken = [one for one in order if one.taken_away and not _ended_well(one)]
-    before = [one for one in taken if one.pod.disrupted or one.at < first_lost or one.at == _LATE]
-    return next(iter([*own, *before, *lost, *taken]), None)
-
-
-def _ended_well(one: Sighting) -> bool:
-    return one.pod.ended is not None and one.pod.ended.exit_code == 0
+_KILLED_FROM_OUTSIDE = tuple(
+    128 + one for one in (signal.SIGHUP, signal.SIGINT, signal.SIGKILL, signal.SIGTERM)
+)
 
 
 def worker_failed(
@@ -118,6 +58,8 @@ def worker_failed(
             None,
             condition.get("reason", "Failed"),
             [],
+            # Pods that failed stay, so these were taken away.
+            passing=condition.get("reason") == "ReachedMaxRestarts",
         )
     ended = cause.pod.ended
     code, reason = (ended.exit_code, ended.reason) if ended else (None, "")
@@ -129,12 +71,23 @@ def worker_failed(
             "it lost its peers, none of which was seen to fail, so one of them may hang or its node be gone; start "
             "again to resume from the last checkpoint"
         )
-    lines = cause.last_lines
     message = (
         f"TrainJob {job}: expected {workers} workers to end well, found that worker {cause.pod.worker} was the "
         f"first to fail, {_end_in_words(cause, code, reason)}; {remedy}; its last lines:"
     )
-    return WorkerFailed(message, cause.pod.worker, code, reason, lines or ["(none were seen)"])
+    lines = cause.last_lines or ["(none were seen)"]
+    return WorkerFailed(message, cause.pod.worker, code, reason, lines, _passing(cause))
+
+
+def _passing(cause: Sighting) -> bool:
+    """Whether the cluster or the network ended a worker, and not its own program, limits or image."""
+    ended = cause.pod.ended
+    if cause.taken_away or cause.lost_peer or ended is None:
+        return True
+    if ended.reason in _WILL_FAIL_AGAIN or (ended.reason == "Evicted" and _OWN_LIMIT.search(ended.message)):
+        return False
+    by_its_node = ended.exit_code is None or ended.reason in _NODES_WORD
+    return by_its_node or ended.exit_code in (TRY_AGAIN, *_KILLED_FROM_OUTSIDE)
 
 
 def _end_in_words(cause: Sighting, code: int | None, reason: str) -> str:

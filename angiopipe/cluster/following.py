@@ -10,10 +10,11 @@ from typing import Any
 
 from angiopipe.cluster.api import Api, NotFound, Object
 from angiopipe.cluster.errors import ClusterError
-from angiopipe.cluster.failure import Sighting, worker_failed
-from angiopipe.cluster.logs import WorkerLog
+from angiopipe.cluster.failure import worker_failed
+from angiopipe.cluster.logs import WorkerLog, pass_on
 from angiopipe.cluster.pending import STARTING, Obstacle, obstacles
 from angiopipe.cluster.pods import JOBSET_LABEL, Pod, read_pod
+from angiopipe.cluster.sightings import Sighting
 from angiopipe.cluster.trainjob import CONTAINER, TrainJob
 
 log = logging.getLogger(__name__)
@@ -29,8 +30,16 @@ _NO_PODS_SECONDS = 30.0
 class Following:
     """What was seen of one job; pods and logs that are deleted while it runs are remembered."""
 
-    def __init__(self, api: Api, job: TrainJob, created: Object):
-        self._api, self._job = api, job
+    def __init__(self, api: Api, job: TrainJob, created: Object, until: float):
+        """Nothing was seen yet.
+
+        Args:
+          api: how to look.
+          job: what was asked for.
+          created: the TrainJob as it was created.
+          until: when the training has to have ended, on the monotonic clock.
+        """
+        self._api, self._job, self._until = api, job, until
         self._uid = created["metadata"]["uid"]
         self._created = created["metadata"]["creationTimestamp"]
         self._began = time.monotonic()
@@ -95,8 +104,7 @@ class Following:
         for pod in pods:
             self._pods[pod.uid] = pod
             if pod.started and pod.uid not in self._logs:
-                show = partial(log.info, "worker %d | %s", pod.worker)
-                self._logs[pod.uid] = WorkerLog(self._api, pod.name, show)
+                self._logs[pod.uid] = WorkerLog(self._api, pod.name, partial(pass_on, pod.worker))
         for uid, one in self._logs.items():
             if uid not in self._listed or self._pods[uid].ended:
                 one.end()
@@ -153,8 +161,7 @@ class Following:
         return "; ".join(map(str, self._obstacles)) or "no pod, and no event that tells why"
 
     def _check_deadline(self) -> None:
-        limit = self._job.settings.deadline_seconds
-        if time.monotonic() - self._began > limit + _DEADLINE_GRACE_SECONDS:
+        if time.monotonic() > self._until + _DEADLINE_GRACE_SECONDS:
             raise self._too_long()
 
     def _too_long(self) -> TimeoutError:

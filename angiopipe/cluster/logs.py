@@ -12,14 +12,23 @@ import urllib3
 from kubernetes.client import ApiException
 
 from angiopipe.cluster.api import Api
-from angiopipe.cluster.failure import LAST_LINES
+from angiopipe.cluster.sightings import LAST_LINES
 from angiopipe.cluster.trainjob import CONTAINER
+from angiopipe.logs import plain_lines, read_line, writes_json
 
 log = logging.getLogger(__name__)
 
 _PAUSE_SECONDS = 1.0
 _WINDOW = timedelta(seconds=2)
 """`sinceTime` knows whole seconds, and lines of stdout and stderr may lie a moment out of order."""
+
+
+def pass_on(worker: int, line: str) -> None:
+    """Logs a line of a worker's under its number, as JSON the fields that it has and not their text within another."""
+    fields = read_line(line) or {"message": line}
+    level = logging.getLevelNamesMapping().get(fields.get("level", ""), logging.INFO)
+    for text in [fields["message"]] if writes_json() else plain_lines(line):
+        log.log(level, "worker %d | %s", worker, text, extra={"passed_on": {**fields, "worker": worker}})
 
 
 class WorkerLog:
@@ -30,7 +39,7 @@ class WorkerLog:
     that came before are dropped by their timestamp and text.
 
     Attributes:
-      lines: the last ones so far, without timestamps.
+      lines: the last ones so far, without timestamps, as people read them.
     """
 
     def __init__(self, api: Api, pod: str, show: Callable[[str], None]):
@@ -112,7 +121,7 @@ class WorkerLog:
         self._recent.append((at, raw))
         while self._recent[0][0] < self._since:
             self._recent.popleft()
-        self.lines.append(line)
+        self.lines.extend(plain_lines(line))
         self._show(line)
 
 

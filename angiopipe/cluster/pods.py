@@ -19,10 +19,10 @@ class Ended:
     """How a worker's container ended.
 
     Attributes:
-      exit_code: None where the pod failed without one, such as an evicted pod.
-      reason: Kubernetes' word.
+      exit_code: None where its node ended the pod, and no code of the container's tells more.
+      reason: Kubernetes' word, the pod's own before its container's.
       message: the last lines of its log, or what Kubernetes has to say.
-      at: by the cluster's clock, to the second; None where it is not told.
+      at: by its node's clock, to the second; None where it is not told.
     """
 
     exit_code: int | None
@@ -41,7 +41,9 @@ class Pod:
       waiting: why its container does not start: reason and message; None where it does not wait.
       ended: None while it has not.
       disrupted: why the cluster took it away, such as an eviction; empty where it did not.
+      disrupted_at: when; None where it is not told.
       deleted_at: when its deletion was asked for; None where it was not.
+      killed_at: when a deleted pod that does not end is killed.
     """
 
     name: str
@@ -52,7 +54,9 @@ class Pod:
     running: bool
     ended: Ended | None
     disrupted: str
+    disrupted_at: datetime | None
     deleted_at: datetime | None
+    killed_at: datetime | None
 
     @property
     def started(self) -> bool:
@@ -64,7 +68,9 @@ def read_pod(pod: Mapping[str, Any]) -> Pod:
     metadata, status = pod["metadata"], pod.get("status", {})
     state = _state(status)
     conditions = {one["type"]: one for one in status.get("conditions") or ()}
-    waiting = state.get("waiting")
+    waiting, disruption = state.get("waiting"), conditions.get("DisruptionTarget", {})
+    killed_at = time_of(metadata.get("deletionTimestamp"))
+    grace = timedelta(seconds=metadata.get("deletionGracePeriodSeconds") or 0)
     return Pod(
         name=metadata["name"],
         uid=metadata["uid"],
@@ -72,9 +78,12 @@ def read_pod(pod: Mapping[str, Any]) -> Pod:
         unscheduled=_unscheduled(conditions.get("PodScheduled", {})),
         waiting=(waiting.get("reason", ""), waiting.get("message", "")) if waiting else None,
         running="running" in state,
-        ended=_ended(state, status),
-        disrupted=_disrupted(conditions.get("DisruptionTarget", {})),
-        deleted_at=_deleted_at(metadata),
+        ended=_ended(state, status, conditions.get("Ready", {})),
+        disrupted=_disrupted(disruption),
+        disrupted_at=time_of(disruption.get("lastTransitionTime")),
+        # The server's timestamp is when the pod's grace ends.
+        deleted_at=killed_at - grace if killed_at else None,
+        killed_at=killed_at,
     )
 
 
@@ -104,27 +113,23 @@ def _unscheduled(condition: Mapping[str, Any]) -> str:
     return condition.get("message") or condition.get("reason") or "the scheduler gives no reason"
 
 
-def _ended(state: Mapping[str, Any], status: Mapping[str, Any]) -> Ended | None:
-    ended = state.get("terminated")
-    if ended:
-        return Ended(
-            exit_code=ended["exitCode"],
-            reason=ended.get("reason", ""),
-            message=ended.get("message", ""),
-            at=time_of(ended.get("finishedAt")),
-        )
-    if status.get("phase") == "Failed":
-        return Ended(None, status.get("reason", "Failed"), status.get("message", ""), None)
-    return None
+def _ended(state: Mapping[str, Any], status: Mapping[str, Any], ready: Mapping[str, Any]) -> Ended | None:
+    container, failed = state.get("terminated") or {}, status.get("phase") == "Failed"
+    if not container and not failed:
+        return None
+    # What its node did to a pod is told of the pod; the container then has a signal's code, any, or none.
+    reason = status.get("reason") or "" if failed else ""
+    code = container.get("exitCode")
+    unready_at = ready.get("lastTransitionTime") if ready.get("status") == "False" else None
+    return Ended(
+        exit_code=None if reason and code == 0 else code,
+        reason=reason or container.get("reason") or ("" if container else "Failed"),
+        message=(status.get("message") if reason else "") or container.get("message") or "",
+        at=time_of(container.get("finishedAt") or unready_at),
+    )
 
 
 def _disrupted(condition: Mapping[str, Any]) -> str:
     if condition.get("status") != "True":
         return ""
     return f"{condition.get('reason', '')}: {condition.get('message', '')}"
-
-
-def _deleted_at(metadata: Mapping[str, Any]) -> datetime | None:
-    """The server's timestamp is when the pod's grace ends."""
-    ends = time_of(metadata.get("deletionTimestamp"))
-    return ends - timedelta(seconds=metadata.get("deletionGracePeriodSeconds") or 0) if ends else None

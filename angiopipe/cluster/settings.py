@@ -79,7 +79,9 @@ class ClusterSettings(_Settings):
       labels: of the TrainJob and its pods, such as a team or cost centre.
       pending_seconds: how long the workers may take until all of them run.
       start_seconds: how long the running workers may take to find one another.
-      deadline_seconds: how long the whole job may take, pending included.
+      deadline_seconds: how long the whole training may take, pending and relaunches included.
+      relaunches: how often in a row the job is launched again without a later checkpoint, where the cluster or the
+        network ended a worker and not its own program.
     """
 
     namespace: str = Field(min_length=1)
@@ -100,6 +102,7 @@ class ClusterSettings(_Settings):
     pending_seconds: float = Field(default=1800, gt=0)
     start_seconds: int = Field(default=600, ge=1)
     deadline_seconds: int = Field(default=86_400, ge=1)
+    relaunches: int = Field(default=3, ge=0, le=20)
 
     @field_validator("env")
     @classmethod

@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -29,23 +29,39 @@ _DIGEST_LENGTH = 8
 
 @dataclass(frozen=True)
 class TrainJob:
-    """One run's training on a cluster.
+    """One launch of a run's training on a cluster.
 
     Attributes:
-      run_id: the run's name; a run has one TrainJob.
+      run_id: the run's name; a run has one TrainJob at a time.
       arguments: of the command, one by one, without a shell.
       settings: where and on what it runs.
       command: what each worker runs.
+      launch: 0 for the first, which is called after the run alone; see `launches`.
     """
 
     run_id: str
     arguments: tuple[str, ...]
     settings: ClusterSettings
     command: tuple[str, ...] = COMMAND
+    launch: int = 0
 
     @property
     def name(self) -> str:
-        return job_name(self.run_id)
+        return job_name(self.run_id, self.launch)
+
+    @property
+    def launches(self) -> list[TrainJob]:
+        """All that may be there of this run.
+
+        Names go round, so that each is another than the last few, whose pods a lost node may keep, and
+        that one who starts anew finds whichever is left.
+        """
+        return [replace(self, launch=number) for number in range(self.settings.relaunches + 1)]
+
+    @property
+    def next(self) -> TrainJob:
+        """The launch after this one."""
+        return replace(self, launch=(self.launch + 1) % (self.settings.relaunches + 1))
 
     @cached_property
     def digest(self) -> str:
@@ -69,7 +85,7 @@ class TrainJob:
             **self.settings.labels,
             "app.kubernetes.io/name": "angiopipe",
             "app.kubernetes.io/component": "train",
-            RUN_LABEL: self.name.removeprefix(_PREFIX),
+            RUN_LABEL: job_name(self.run_id).removeprefix(_PREFIX),
         }
 
     def _spec(self) -> dict[str, Any]:
@@ -93,16 +109,19 @@ class TrainJob:
         }
 
 
-def job_name(run_id: str) -> str:
-    """A name that is the same for the same run, and short enough for the names made from it.
+def job_name(run_id: str, launch: int = 0) -> str:
+    """A name that is the same for the same run and launch, and short enough for the names made from it.
 
-    Run ids that had to be changed or cut end in a digest, so that no two of them meet.
+    Run ids that had to be changed or cut end in a digest, so that no two of them meet; so do relaunches.
     """
     name = _PREFIX + re.sub(r"[^a-z0-9]+", "-", run_id.lower()).strip("-")
-    if run_id and name == _PREFIX + run_id and len(name) <= MAX_NAME:
+    if run_id and not launch and name == _PREFIX + run_id and len(name) <= MAX_NAME:
         return name
-    digest = hashlib.sha256(run_id.encode()).hexdigest()[:_DIGEST_LENGTH]
-    return f"{name[: MAX_NAME - _DIGEST_LENGTH - 1].rstrip('-')}-{digest}"
+    # No run id of a pipeline's has a line break, so that no relaunch shares one's digest.
+    told = f"{run_id}\n{launch}" if launch else run_id
+    end = hashlib.sha256(told.encode()).hexdigest()[:_DIGEST_LENGTH]
+    end = f"-{launch}-{end}" if launch else f"-{end}"
+    return f"{name[: MAX_NAME - len(end)].rstrip('-')}{end}"
 
 
 def _literal(text: str) -> str:

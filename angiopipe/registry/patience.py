@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from mlflow.exceptions import MlflowException
 
-from angiopipe import sqlite
+from angiopipe import sqlite, stores
 from angiopipe.registry.login import refusal
 
 log = logging.getLogger(__name__)
@@ -90,20 +90,7 @@ def is_passing(error: BaseException) -> bool:
     """Whether the same question may be answered later: the server or the way to it failed."""
     if isinstance(error, MlflowException):
         return error.get_http_status_code() in _SERVER_FAULTS
-    if isinstance(error, ConnectionError | TimeoutError):
-        return True
-    return any(_is_network_fault(kind) for kind in type(error).__mro__)
-
-
-def _is_network_fault(kind: type) -> bool:
-    """By name, since an artefact store's client need not be installed."""
-    return (kind.__module__.partition(".")[0], kind.__name__) in {
-        ("requests", "ConnectionError"),
-        ("requests", "Timeout"),
-        ("urllib3", "HTTPError"),
-        ("botocore", "ConnectionError"),
-        ("botocore", "HTTPClientError"),
-    }
+    return stores.is_away(error)
 
 
 def shown(uri: str) -> str:

@@ -11,15 +11,20 @@ import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import keras
 import numpy as np
-import tensorflow as tf
 
 from angiopipe import storage
 
+if TYPE_CHECKING:  # Who follows a training elsewhere reads how far it is, and needs no TensorFlow.
+    import keras
+    import tensorflow as tf
+
 log = logging.getLogger(__name__)
+
+CHECKPOINTS = "checkpoints"
+"""The folder in a run's own, with one for each recipe and member."""
 
 KEPT = 2
 """Checkpoints that stay: the last one, and one before in case it is damaged."""
@@ -88,5 +93,14 @@ class Checkpoints:
         return [uri for uri in reversed(files) if posixpath.basename(uri).startswith(_PREFIX)]
 
 
+def steps_done(folder: str) -> int:
+    """How many steps the checkpoints in a folder and all folders below it hold: those of each one's newest, added up."""
+    names = [posixpath.basename(uri) for uri in storage.list_files(folder)]
+    steps = [int(name.split("-")[1]) for name in names if name.startswith(_PREFIX)]
+    return max(steps, default=0) + sum(map(steps_done, storage.list_folders(folder)))
+
+
 def _value(variable: keras.Variable | tf.Variable) -> np.ndarray:
+    import keras
+
     return np.asarray(keras.ops.convert_to_numpy(variable))

@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Sequence
 
 from angiopipe.environment import usable_cores
+from angiopipe.logs import plain_lines
 from angiopipe.training.cluster import loopback_addresses, tf_config
 
 LAUNCHED_VARIABLE = "ANGIOPIPE_LAUNCHED"
@@ -80,7 +81,7 @@ class _Worker:
 
     def _read(self) -> None:
         for line in self.process.stdout or ():
-            self.lines.append(line.rstrip("\n"))
+            self.lines.extend(plain_lines(line.rstrip("\n")))
             if self.index == 0 and not self.ended:
                 print(line, end="", file=sys.stderr, flush=True)
 

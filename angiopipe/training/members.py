@@ -14,6 +14,7 @@ from angiopipe import storage
 from angiopipe.recipe import Recipe
 from angiopipe.records.manifest import ExamplesManifest
 from angiopipe.training.board import Board
+from angiopipe.training.checkpoint import CHECKPOINTS
 from angiopipe.training.folds import parts_of
 from angiopipe.training.loop import Outcome, fit, untrained
 from angiopipe.training.strategy import share_of
@@ -111,7 +112,7 @@ def _fit(job: Job, examples: ExamplesManifest, seed: int, name: str = "") -> tup
             training,
             seed,
             job.strategy,
-            folder=storage.join(job.folder, "checkpoints", digest, *filter(None, [name])),
+            folder=storage.join(job.folder, CHECKPOINTS, digest, *filter(None, [name])),
             board=board,
         )
     # Keras insists on the suffix, which a file being published does not have.

@@ -7,6 +7,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from angiopipe.records.manifest import MANIFEST_NAME, ExamplesManifest, ModelMan
 from angiopipe.rules import check_batch, check_tensorboard, require_both_classes
 from angiopipe.step import record_figures, run_folder, step
 from angiopipe.training import cluster
+from angiopipe.training.checkpoint import CHECKPOINTS, steps_done
 from angiopipe.training.launch import launch
 
 log = logging.getLogger(__name__)
@@ -107,9 +109,9 @@ def _train_on_cluster(cluster_settings: str, recipe: Recipe, arguments: dict[str
     cluster_of = load_cluster_settings(cluster_settings)
     check_batch(recipe.training, cluster_of.workers)
     examples = ExamplesManifest.read(arguments["examples"])
-    folder = storage.join(run_folder(arguments["data_root"], arguments["run_id"]), "model")
+    folder = run_folder(arguments["data_root"], arguments["run_id"])
     # The step's own files, which Kubeflow mounts, do not exist in the pods.
-    out = storage.join(folder, MANIFEST_NAME)
+    out = storage.join(folder, "model", MANIFEST_NAME)
     reachable = {
         **arguments,
         "examples": storage.join(examples.location, MANIFEST_NAME),
@@ -117,7 +119,8 @@ def _train_on_cluster(cluster_settings: str, recipe: Recipe, arguments: dict[str
         "start_deadline": cluster_of.start_seconds,
     }
     worker = ("python", "-m", "angiopipe.training.worker")
-    train_on_cluster(cluster_settings, arguments["run_id"], _flags(reachable), worker)
+    done = partial(steps_done, storage.join(folder, CHECKPOINTS))
+    train_on_cluster(cluster_settings, arguments["run_id"], _flags(reachable), worker, done)
     trained = ModelManifest.read(out)
     trained.write(arguments["out"])
     return trained

@@ -12,6 +12,8 @@ import threading
 
 import tyro
 
+from angiopipe import stores
+from angiopipe.ending import EXPECTED, TRY_AGAIN
 from angiopipe.logs import show_log
 from angiopipe.training.launch import LAUNCHED_VARIABLE
 from angiopipe.training.train import work
@@ -24,8 +26,9 @@ def main() -> None:
         threading.Thread(target=_end_with_launcher, daemon=True).start()
     try:
         tyro.cli(work)
-    except (ValueError, OSError, FloatingPointError) as error:
-        sys.exit(f"{type(error).__name__}: {error}")
+    except EXPECTED as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)
+        sys.exit(TRY_AGAIN if stores.is_away(error) else 1)
 
 
 def _end_with_launcher() -> None:

@@ -33,8 +33,8 @@ def prepare(
 ) -> tuple[Package, str]:
     """Compiles a pipeline with its images pinned.
 
-    The run's parameters are given to the run, so that runs of other parameters share a version; only
-    those of the settings become the package's defaults.
+    The run's parameters are given to the run, so that runs of other parameters share a version, as long as
+    their steps need the same; only those of the settings become the package's defaults.
 
     Returns:
       The package, and the version's name.
@@ -45,11 +45,11 @@ def prepare(
     """
     _refuse_what_only_a_laptop_has(settings, values)
     defaults = settings.parameters_of(pipeline)
-    package = compile_package(pipeline, settings, defaults)
+    package = compile_package(pipeline, settings, defaults, values)
     if settings.pin_images and not options.unpinned:
         by_digest = pinned(settings, package.images)
         if by_digest != settings:
-            package = compile_package(pipeline, by_digest, defaults)
+            package = compile_package(pipeline, by_digest, defaults, values)
     return package, options.version or version_name(package)
 
 

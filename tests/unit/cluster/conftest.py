@@ -43,13 +43,16 @@ def launch_job(api: ReplayedApi, make_job: MakeJob, caplog: pytest.LogCaptureFix
     logger.propagate = False
     logger.setLevel(logging.INFO)
 
-    def run(patience_seconds: float = 5.0, **settings: Any) -> None:
+    def run(
+        patience_seconds: float = 5.0, steps_done: Callable[[], int] = lambda: 0, **settings: Any
+    ) -> None:
         configuration = kubernetes.client.Configuration(host=api.url)
         launch(
             make_job(**settings),
             configuration=configuration,
             poll_seconds=0.02,
             patience_seconds=patience_seconds,
+            steps_done=steps_done,
         )
 
     yield run

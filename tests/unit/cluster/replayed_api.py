@@ -75,6 +75,7 @@ class ReplayedApi:
       create_seconds: how long a creation takes.
       lingering: of each job, the pods that are left of one that was deleted.
       made: how many TrainJobs were created.
+      relaunches: the frames of the second TrainJob that is created, of the third, ...
     """
 
     def __init__(self) -> None:
@@ -90,6 +91,7 @@ class ReplayedApi:
         self.node_in_berlin = False
         self.lingering: dict[str, list[Object]] = {}
         self.made = 0
+        self.relaunches: list[list[Frame]] = []
         self._look = -1
         self._lock = threading.Lock()
         handler = type("Handler", (_Handler,), {"api": self})
@@ -139,6 +141,8 @@ class ReplayedApi:
 
     def create(self, body: Object) -> Object:
         self.made += 1
+        if self.made > 1 and self.relaunches:
+            self.frames, self._look = self.relaunches.pop(0), -1
         metadata = {**body["metadata"], "uid": f"job-{self.made}", "creationTimestamp": CREATED}
         job = {**body, "metadata": metadata}
         self.jobs[metadata["name"]] = job

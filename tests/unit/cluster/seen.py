@@ -66,6 +66,15 @@ def ended(
     return pod(worker, {"terminated": state}, **metadata)
 
 
+def without_container(worker: int, reason: str, message: str, second: int | None, code: int | None) -> Object:
+    """A pod that its node ended, of whose container little or nothing is told."""
+    state = {} if code is None else {"terminated": {"exitCode": code, "reason": "Error", "finishedAt": None}}
+    ready = {"type": "Ready", "status": "False", "lastTransitionTime": at(second or 0)}
+    found = pod(worker, state, (ready,) if second else ())
+    found["status"] |= {"phase": "Failed", "reason": reason, "message": message}
+    return found
+
+
 def succeeded(worker: int) -> Object:
     return ended(worker, 0, "Completed")
 

@@ -112,6 +112,56 @@ def test_training_has_a_gpu_its_nodes_and_shared_memory():
     ]
 
 
+LAUNCHES = {"cluster_settings": "s3://angiopipe/settings/training.yaml"}
+
+
+def train_of(
+    settings: Settings, values: dict[str, Any], given: dict[str, Any] | None = None
+) -> tuple[dict, dict]:
+    return executors(compile_package("training", settings, values, given))["train"]
+
+
+@pytest.mark.parametrize("name", OVERLAYS)
+@pytest.mark.parametrize("pipeline", [name for name in PIPELINES if name != "scoring"])
+def test_a_train_step_that_only_launches_asks_for_what_launching_takes(pipeline, name):
+    container, told = executors(compiled(pipeline, OVERLAYS[name]))["train"]
+    assert container["resources"]["memoryLimit"] == 512 * 2**20 / 1e9
+    assert container["resources"]["cpuRequest"] == 0.25
+    assert "emptyDirMounts" not in told
+    assert int(told["activeDeadlineSeconds"]) == 24 * 3600
+
+
+@pytest.mark.parametrize(
+    ("values", "given", "gigabytes"),
+    [
+        ({}, {}, 6), ({}, LAUNCHES, 0.5), (LAUNCHES, {}, 0.5), (LAUNCHES, {"cluster_settings": ""}, 6),
+        ({}, {"cluster_settings": ""}, 6),
+    ],
+)  # fmt: skip
+def test_it_is_the_runs_own_parameters_that_decide_whether_it_launches(values, given, gigabytes):
+    container, _ = train_of(Settings(), values, given)
+    assert container["resources"]["memoryLimit"] == gigabytes * 2**30 / 1e9
+
+
+def test_what_the_settings_say_of_training_or_of_launching_counts_before_the_librarys_own():
+    steps = {"default": {"cpu": "2"}, "train": {"memory": "7Gi", "env": {"A": "b"}, "timeout": 99}}
+    container, told = train_of(Settings(steps=steps), LAUNCHES)
+    assert container["resources"]["memoryLimit"] == 7 * 2**30 / 1e9
+    assert {"name": "A", "value": "b"} in container["env"]
+    assert (container["resources"]["cpuRequest"], int(told["activeDeadlineSeconds"])) == (2.0, 99)
+    steps["launch"] = {"memory": "1Gi", "cpu": "1"}
+    launches, _ = train_of(Settings(steps=steps), LAUNCHES)
+    assert launches["resources"]["memoryLimit"] == 2**30 / 1e9
+    assert {"name": "A", "value": "b"} in launches["env"]
+    trains, _ = train_of(Settings(steps=steps), {})
+    assert trains["resources"]["memoryLimit"] == 7 * 2**30 / 1e9
+
+
+def test_launching_changes_no_other_step():
+    trains, launches = (executors(compile_package("training", Settings(), one)) for one in ({}, LAUNCHES))
+    assert {name for name in trains if trains[name] != launches[name]} == {"train"}
+
+
 @pytest.mark.parametrize("pipeline", list(PIPELINES))
 def test_what_trains_and_nothing_else_has_a_gpu(pipeline):
     found = executors(compiled(pipeline, GPU))
