@@ -11,7 +11,7 @@ import copy
 import json
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.server import ThreadingHTTPServer
@@ -72,6 +72,8 @@ class RecordedKubeflow:
       instead: cases to answer the next fitting requests with: (method, end of the path, case).
       frames: a run as it is told, look after look; the last one stays.
       silent: no request is answered.
+      texts: further answers by path, JSON where they look like it, else plain text.
+      change: what becomes of each recorded body before it is sent.
     """
 
     def __init__(self) -> None:
@@ -79,6 +81,8 @@ class RecordedKubeflow:
         self.instead: list[tuple[str, str, str]] = []
         self.frames: list[Object] = []
         self.silent = False
+        self.texts: dict[str, str] = {}
+        self.change: Callable[[Any], Any] = lambda body: body
         self.closed = threading.Event()
         self.pipelines: dict[str, str] = {}
         self.versions: dict[tuple[str, str], str] = {}
@@ -102,6 +106,13 @@ class RecordedKubeflow:
     def answer(self, request: Request) -> tuple[int, str, Any]:
         """The status, content type and body of the answer."""
         self.requests.append(request)
+        if request.path in self.texts:
+            told = self.texts[request.path]
+            return 200, "application/json" if told.startswith(("{", "[")) else "text/plain", told
+        status, kind, body = self._recorded(request)
+        return status, kind, self.change(copy.deepcopy(body)) if status == 200 else body
+
+    def _recorded(self, request: Request) -> tuple[int, str, Any]:
         for planned in self.instead:
             if planned[0] == request.method and request.path.endswith(planned[1]):
                 self.instead.remove(planned)
@@ -175,6 +186,8 @@ class RecordedKubeflow:
     def _get_runs(self, request: Request, parts: list[str]) -> tuple[int, str, Any]:
         if not parts:
             return 200, "application/json", {"runs": self.runs, "total_size": len(self.runs)}
+        if len(parts) > 1:
+            return _case("unknown path")
         if not self.frames:
             return _case("run unknown")
         frame = self.frames.pop(0) if len(self.frames) > 1 else self.frames[0]

@@ -102,7 +102,7 @@ def test_waiting_tells_each_steps_change_and_ends_with_the_run(kubeflow, write_s
     kubeflow.frames = over_time(renamed(recorded_run("succeeded"), stamp="ingest"))
     submit(write_settings(), "--wait", "--poll-seconds", "0.01")
     told = [line.split(" ", 1)[1] for line in capsys.readouterr().out.splitlines() if " ingest: " in line]
-    assert told == ["ingest: running", "ingest: succeeded after 10 s"]
+    assert told == ["ingest: pending", "ingest: succeeded after 10 s"]
 
 
 def test_a_state_that_flickers_is_not_believed():
@@ -125,9 +125,9 @@ def test_following_a_flickering_run_sees_its_step_tried_again(kubeflow):
     run = follow(Kubeflow(settings), "any", ["fail", "cleanup"], 0.01, told.append)
     lines = [line.split(" ", 1)[1] for line in told]
     assert [line.split(" after")[0] for line in lines if line.startswith("fail")] == [
-        "fail: running",
+        "fail: pending",
         "fail: failed",
-        "fail: running again",
+        "fail: pending again",
         "fail: failed",
     ]
     assert run["finished_at"] == "2026-11-22T07:19:25Z"
@@ -157,7 +157,7 @@ def test_a_failed_run_ends_with_what_its_step_left_behind(kubeflow, write_settin
 def test_a_data_root_that_cannot_be_read_from_here_is_told(kubeflow, write_settings):
     kubeflow.frames = [recorded_run("failed")]
     settings = write_settings(storage={"data_root": "nosuch://bucket/root"})
-    with pytest.raises(SystemExit, match="the cause lies in nosuch://bucket/root/runs/.*cannot be read"):
+    with pytest.raises(SystemExit, match="the cause may lie in nosuch://bucket/root/runs/.*cannot be read"):
         submit(settings, "--wait")
 
 
