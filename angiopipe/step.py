@@ -66,8 +66,10 @@ def show_figures(log_metric: Callable[[str, float], None], data_root: str, run_i
 
 
 def unfinished(data_root: str, run_id: str) -> list[dict[str, Any]]:
-    """The steps of a run that began and left neither result nor error: `step`, `began` (ISO 8601, UTC), `memory_mb`
-    (its limit, None where it had none). They go on still, or were killed.
+    """The steps of a run that began and left neither result nor error: they go on still, or were killed.
+
+    Returns:
+      Of each `step`, `began` (ISO 8601, UTC) and `memory_mb`, its limit; None where it had none.
 
     Raises:
       OSError: the data root cannot be read.
