@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from pipelines.arguments import parse
 from pipelines.commands.prepare import VersionOptions, prepare
+from pipelines.commands.preview import preview
 from pipelines.commands.wait import wait
 from pipelines.kubeflow.api import Kubeflow
 
@@ -17,11 +18,13 @@ class SubmitOptions(VersionOptions):
 
     Attributes:
       name: of the run; the pipeline's and the version's unless given.
+      dry_run: tell what the run would ask for, and start nothing.
       wait: follow the run and end with its outcome.
       poll_seconds: between two looks while waiting.
     """
 
     name: str = ""
+    dry_run: bool = False
     wait: bool = False
     poll_seconds: float = 10.0
 
@@ -35,6 +38,10 @@ def submit(pipeline: str, arguments: Sequence[str]) -> None:
     settings, options, values = parse("submit", pipeline, SubmitOptions, arguments)
     kubeflow = Kubeflow(settings)
     package, version = prepare(pipeline, settings, options, values)
+    print("\n".join(preview(kubeflow, package, values)))
+    if options.dry_run:
+        print(f"version {version}: would be run; nothing was started")
+        return
     pipeline_id, version_id, new = kubeflow.upload_version(package, version, settings.experiment)
     print(f"version {version}: {'uploaded' if new else 'exists already'}")
     run_id = kubeflow.start_run(options.name or f"{pipeline} {version}", pipeline_id, version_id, values)

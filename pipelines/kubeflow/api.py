@@ -55,6 +55,11 @@ class Kubeflow:
                 return needed(one, "pipeline_version_id", wanted)
         return None
 
+    def version(self, pipeline_id: str, version_id: str) -> Object:
+        """A version with its package."""
+        path = f"/pipelines/{pipeline_id}/versions/{version_id}"
+        return self.connection.get(path, wanted=f"see version {version_id}")
+
     def upload_version(self, package: Package, name: str, description: str) -> tuple[str, str, bool]:
         """Uploads a package under a name, unless it is there.
 

@@ -86,6 +86,7 @@ class RecordedKubeflow:
         self.closed = threading.Event()
         self.pipelines: dict[str, str] = {}
         self.versions: dict[tuple[str, str], str] = {}
+        self.packages: dict[str, list[Object]] = {}
         self.experiments: dict[str, str] = {}
         self.schedules: list[Object] = []
         self.runs: list[Object] = []
@@ -129,6 +130,11 @@ class RecordedKubeflow:
             return _case("pipeline by name", pipeline_id=self.pipelines[name], display_name=name)
         if parts[0] not in self.pipelines.values():
             return _case("versions of unknown pipeline")
+        if len(parts) == 3:
+            name = next(one for (_, one), version in self.versions.items() if version == parts[2])
+            graph, platform = self.packages[parts[2]]
+            spec = {"pipeline_spec": graph, "platform_spec": platform}
+            return _case("version get", pipeline_version_id=parts[2], display_name=name, pipeline_spec=spec)
         wanted = json.loads(request.query["filter"])["predicates"][0]["string_value"]
         found = [
             _case("version get", pipeline_version_id=version, display_name=name, name=name)[2]
@@ -151,6 +157,7 @@ class RecordedKubeflow:
         if (pipeline, name) in self.versions:
             return _case("version dup name")
         self.versions[pipeline, name] = str(uuid.uuid4())
+        self.packages[self.versions[pipeline, name]] = request.body["documents"]
         return _case(
             "version ok", pipeline_version_id=self.versions[pipeline, name], display_name=name, name=name
         )
@@ -178,7 +185,7 @@ class RecordedKubeflow:
         if not request.body["display_name"]:
             return _case("run no display name")
         answer = _case("run ok minimal (no experiment)", **request.body, run_id=str(uuid.uuid4()))
-        if self.frames:
+        if self.frames and self.frames[0]["run_id"] not in [one["run_id"] for one in self.runs]:
             answer[2]["run_id"] = self.frames[0]["run_id"]
         self.runs.insert(0, answer[2])
         return answer

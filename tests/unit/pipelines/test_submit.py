@@ -8,6 +8,7 @@ import threading
 
 import pytest
 
+from angiopipe import storage
 from angiopipe.cohort.validate import validate
 from angiopipe.study import LABELS
 from pipelines.__main__ import main
@@ -176,3 +177,26 @@ def test_waiting_outlasts_a_server_that_is_away(kubeflow):
     seen = Kubeflow(settings, Connection(settings, patience_seconds=20))
     threading.Timer(1, lambda: setattr(kubeflow, "silent", False)).start()
     assert follow(seen, "any", [], 0.01)["state"] == "SUCCEEDED"
+
+
+def test_what_a_run_will_ask_for_is_told_before_it_starts(kubeflow, write_settings, capsys, tmp_path):
+    job = f"memory://{tmp_path.name}/job.yaml"
+    storage.write_text(job, "namespace: kubeflow\nimage: x\nworkers: 2\ngpus: 1\n")
+    settings = write_settings(
+        pools={"gpu": {"accelerator": "nvidia.com/gpu"}},
+        steps={"train": {"pool": "gpu", "accelerators": 2, "cpu": "8", "memory": "32Gi"}},
+    )
+    submit(settings, "--cluster-settings", job, "--dry-run")
+    printed = capsys.readouterr().out
+    assert "  train        cpu 8, memory 32Gi, 2 nvidia.com/gpu, pool gpu\n" in printed
+    assert "  audit        cpu 500m, memory 3Gi\n" in printed
+    assert "  TrainJob     2 workers, each cpu 4, memory 16Gi, 1 nvidia.com/gpu\n" in printed
+    assert "no like run has succeeded yet" in printed
+    assert "not checked: whether a node can hold them" in printed
+    assert not kubeflow.sent("POST", "")
+    submit(settings)
+    took = recorded_run("succeeded")
+    kubeflow.runs[0] |= {name: took[name] for name in ("state", "created_at", "finished_at")}
+    submit(settings, "--dry-run")
+    assert "the last like run took 30 s" in capsys.readouterr().out
+    assert len(kubeflow.runs) == 1
