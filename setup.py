@@ -38,7 +38,17 @@ TENSORFLOW = [
     "tensorflow-cpu>=2.21,<2.22; sys_platform == 'linux' and platform_machine == 'x86_64'",
     "tensorflow>=2.21,<2.22; sys_platform != 'linux' or platform_machine != 'x86_64'",
 ]
-TRAIN = ["keras>=3.15,<4", "kubernetes", "matplotlib", "mlflow>=3.17,<4", "optuna>=5,<6", "PyYAML", "urllib3"]
+# Optuna's database on a cluster is PostgreSQL.
+TRAIN = [
+    "keras>=3.15,<4",
+    "kubernetes",
+    "matplotlib",
+    "mlflow>=3.17,<4",
+    "optuna>=5,<6",
+    "psycopg2-binary",
+    "PyYAML",
+    "urllib3",
+]
 DEV = [
     "boto3",
     "docker",
@@ -54,7 +64,6 @@ DEV = [
     "pip-audit",
     "pre-commit",
     "psutil",
-    "psycopg2-binary",
     "pytest",
     "pytest-xdist",
     "python-hcl2",

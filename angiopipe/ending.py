@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import multiprocessing
 import os
+import select
 import signal
 import sys
 import threading
@@ -14,7 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
+from typing import NoReturn, TextIO
 
 EXPECTED = (ValueError, OSError, FloatingPointError)
 """What the library raises where its input or its machine is at fault."""
@@ -137,6 +138,10 @@ def told(name: str, mark: str = "") -> Iterator[None]:
             yield
             sys.stdout.flush()
     except (KeyboardInterrupt, Exception) as raised:
+        if isinstance(raised, BrokenPipeError) and not mark and _is_unread(sys.stdout):
+            _leave(
+                "", mark, 128 + signal.SIGPIPE
+            )  # As `head` and pagers expect of whom they have read enough.
         error = wishes[0] if wishes else raised  # An import that was broken off ends in errors of all kinds.
         if not isinstance(error, (KeyboardInterrupt, *EXPECTED)):
             traceback.print_exc()
@@ -145,6 +150,14 @@ def told(name: str, mark: str = "") -> Iterator[None]:
         _leave(said, mark, error.code if isinstance(error, Stopped) else 1)
     if "tensorflow_io" in sys.modules:
         _leave("", "", 0)
+
+
+def _is_unread(output: TextIO) -> bool:
+    """Whether it is a pipe that nobody reads any more."""
+    pipe = select.poll()
+    with suppress(OSError, ValueError):
+        pipe.register(output.fileno(), 0)  # Errors are told whether they are asked for or not.
+    return any(event & select.POLLERR for _, event in pipe.poll(0))
 
 
 def in_words(error: BaseException) -> str:

@@ -12,11 +12,13 @@ import os
 import time
 import urllib.error
 import urllib.request
+from contextlib import ExitStack
 from typing import Any
 from urllib.parse import urlsplit
 
 from angiopipe import storage
-from angiopipe.step import run_folder, step
+from angiopipe.ending import in_words
+from angiopipe.step import killed_in_words, run_folder, step, unfinished
 
 log = logging.getLogger(__name__)
 
@@ -49,24 +51,31 @@ def outcome(state: str, out: str, data_root: str, run_id: str = "local", webhook
       manifests, None where the run did not come to them).
 
     Raises:
-      OSError: the webhook did not take the account, which is written all the same.
+      OSError: the webhook did not take the account, which is written all the same; or the account could not be
+        written, which the webhook is sent all the same.
     """
     folder = run_folder(data_root, run_id)
-    account = _account(folder, run_id, state)
+    account = _account(data_root, run_id, state)
     content = json.dumps(account, indent=1) + "\n"
-    for uri in (storage.join(folder, OUTCOME_NAME), out):
-        storage.write_text(uri, content)
     log.info("outcome: %s", account["text"])
     url = webhook or os.environ.get(WEBHOOK_VARIABLE, "")
-    if url:
-        _send(url, content.encode())
+    with ExitStack() as last:
+        if url:
+            last.callback(_send, url, content.encode())
+        for uri in (out, storage.join(folder, OUTCOME_NAME)):
+            storage.write_text(uri, content)
     return account
 
 
-def _account(folder: str, run_id: str, state: str) -> dict[str, Any]:
-    failure = _failure(folder) if state == FAILED else None
-    news, promotion = (_read(storage.join(folder, name)) for name in ("news.json", "promotion.json"))
-    ended, reason = _ending(state, failure, news, promotion)
+def _account(data_root: str, run_id: str, state: str) -> dict[str, Any]:
+    folder, failure, killed, news, promotion = run_folder(data_root, run_id), None, "", None, None
+    try:
+        failure, killed = _failure(data_root, run_id) if state == FAILED else (None, "")
+        news, promotion = (_read(storage.join(folder, name)) for name in ("news.json", "promotion.json"))
+        ended, reason = _ending(state, failure, killed, news, promotion)
+    except OSError as error:
+        ended = "failed" if state == FAILED else "ended"
+        reason = f"what its steps left cannot be read: {in_words(error)}"
     return {
         "kind": "outcome",
         "run_id": run_id,
@@ -80,12 +89,21 @@ def _account(folder: str, run_id: str, state: str) -> dict[str, Any]:
 
 
 def _ending(
-    state: str, failure: dict[str, Any] | None, news: dict[str, Any] | None, promotion: dict[str, Any] | None
+    state: str,
+    failure: dict[str, Any] | None,
+    killed: str,
+    news: dict[str, Any] | None,
+    promotion: dict[str, Any] | None,
 ) -> tuple[str, str]:
     if failure:
         return "failed", f"{failure['step']} failed: {failure['message'].partition(chr(10))[0]}"
+    if killed:
+        return "failed", killed
     if state == FAILED:
-        return "failed", "no step left an account: a pod was killed or never started; see the run's own page"
+        return "failed", (
+            "no step left an error, and none was killed while its code ran: a pod never started, or could not reach the "
+            "data root; see the run's own page"
+        )
     if news and not news["is_new"]:
         return "nothing to do", news["reason"]
     if promotion:
@@ -93,11 +111,18 @@ def _ending(
     return "ended", "no step noted a result"
 
 
-def _failure(folder: str) -> dict[str, Any] | None:
-    """The record of the step that failed; of several, as of siblings that ran at once, the first by name."""
-    uris = [uri for uri in storage.list_files(storage.join(folder, "failures")) if uri.endswith(".json")]
-    records = (_read(uri) for uri in uris)
-    return next((record for record in records if record and record["step"] != "outcome"), None)
+def _failure(data_root: str, run_id: str) -> tuple[dict[str, Any] | None, str]:
+    """The record of the step that failed, or what is known of steps that were killed.
+
+    Of several, as of siblings that ran at once, the first by name. A step that was killed left no record but that of an
+    earlier try.
+    """
+    begun = [one for one in unfinished(data_root, run_id) if one["step"] != "outcome"]
+    folder = storage.join(run_folder(data_root, run_id), "failures")
+    records = (_read(uri) for uri in storage.list_files(folder) if uri.endswith(".json"))
+    over = {"outcome", *(one["step"] for one in begun)}
+    failure = next((record for record in records if record and record["step"] not in over), None)
+    return failure, "; ".join(map(killed_in_words, begun))
 
 
 def _read(uri: str) -> dict[str, Any] | None:

@@ -86,6 +86,10 @@ class Choices:
         return [f"{self.field}={value}" for value in self.values]
 
 
+DRIVERS = ("postgresql+psycopg2",)
+"""How the URLs of databases begin that several pods can share and the training image has a driver for."""
+
+
 def check_search(recipe: Recipe, trials: int, startup_trials: int, database: str, data_root: str) -> None:
     """Refuses a search that could not end well, whatever its space.
 

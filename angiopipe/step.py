@@ -1,7 +1,8 @@
 """What every step of the pipeline does at its edge: time itself, tell its outcome, leave its failure.
 
 Kubeflow's final status names neither the failing step nor its error, so a failing step leaves both
-under `<data root>/runs/<run id>/failures/`, beside the seconds and peak memory of those that ended.
+under `<data root>/runs/<run id>/failures/`, beside the seconds and peak memory of those that ended. One that
+is killed can leave nothing; that it had begun is left behind by its beginning.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from contextvars import ContextVar
-from typing import ParamSpec, TypeVar
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
 
 from angiopipe import storage
 from angiopipe.ending import in_words, stoppable
@@ -29,6 +32,11 @@ R = TypeVar("R")
 
 RUN_ID_VARIABLE = "ANGIOPIPE_RUN_ID"
 """Where a pod finds the run's id; the run id `$ANGIOPIPE_RUN_ID` stands for its value."""
+
+_BEGUN = ".begun"
+
+_MEMORY_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+"""Where Linux tells a container what it may use, in its second and first form of control groups."""
 
 # A process with TensorFlow in it spends a second at its end on collecting what ends anyway.
 atexit.register(gc.freeze)
@@ -57,6 +65,29 @@ def show_figures(log_metric: Callable[[str, float], None], data_root: str, run_i
             log_metric(figure, float(value))
 
 
+def unfinished(data_root: str, run_id: str) -> list[dict[str, Any]]:
+    """The steps of a run that began and left neither result nor error: they go on still, or were killed.
+
+    Returns:
+      Of each `step`, `began` (ISO 8601, UTC) and `memory_mb`, its limit; None where it had none.
+
+    Raises:
+      OSError: the data root cannot be read.
+    """
+    uris = storage.list_files(storage.join(run_folder(data_root, run_id), "steps"))
+    return [json.loads(storage.read_text(uri)) for uri in uris if uri.endswith(_BEGUN)]
+
+
+def killed_in_words(begun: dict[str, Any]) -> str:
+    """What is known of a step that `unfinished` told of, and of why, and what to do."""
+    name, limit = begun["step"], begun["memory_mb"]
+    return (
+        f"{name} began at {begun['began']} and left neither result nor error, as a step does that is killed: mostly for "
+        f"memory (OOMKilled, exit code 137), of which it had {f'{limit:,} MB' if limit else 'no limit of its own'}; give "
+        f"it more (steps.{name}.memory in the settings)"
+    )
+
+
 def step(name: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Makes a function a step.
 
@@ -76,6 +107,7 @@ def step(name: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
             token, started = _figures.set(figures), time.monotonic()
             with stoppable(), logged(name, run_id) as lines:
                 try:
+                    _leave_beginning(folder, name)
                     result = function(*arguments.args, **arguments.kwargs)
                 except BaseException as error:
                     _leave_failure(folder, name, error, list(lines))
@@ -87,6 +119,7 @@ def step(name: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
             storage.remove(_failure_uri(folder, name))
             record = {"step": name, "seconds": round(seconds, 3), "peak_mb": _peak_mb(), **figures}
             storage.write_text(_record_uri(folder, name), json.dumps(record) + "\n")
+            storage.remove(_begun_uri(folder, name))
             return result
 
         return run
@@ -114,9 +147,33 @@ def _leave_failure(folder: str, name: str, error: BaseException, lines: list[str
         "last_log_lines": lines,
     }
     uri = _failure_uri(folder, name)
-    with suppress(Exception):  # Where no record can be written, the error under way says why.
+    try:
         storage.write_text(uri, json.dumps(failure, indent=1) + "\n")
         error.add_note(f"(the whole record: {uri})")
+        storage.remove(_begun_uri(folder, name))
+    except Exception as unwritten:  # The error under way is what matters, and may be the same.
+        error.add_note(f"(no record could be left: {in_words(unwritten)})")
+
+
+def _leave_beginning(folder: str, name: str) -> None:
+    begun = {
+        "step": name,
+        "began": datetime.now(UTC).isoformat(timespec="seconds"),
+        "memory_mb": _memory_limit_mb(),
+    }
+    with suppress(Exception):  # What hinders it hinders the step too, which will say so.
+        storage.write_text(_begun_uri(folder, name), json.dumps(begun) + "\n")
+
+
+def _memory_limit_mb() -> int | None:
+    """What this process's container may use, MB; None where that is as much as there is."""
+    found = (Path(path).read_text().strip() for path in _MEMORY_LIMITS if Path(path).exists())
+    limit = next((int(text) for text in found if text.isdecimal()), 0)
+    return limit >> 20 if 0 < limit < 1 << 60 else None
+
+
+def _begun_uri(folder: str, name: str) -> str:
+    return storage.join(folder, "steps", f"{name}{_BEGUN}")
 
 
 def _record_uri(folder: str, name: str) -> str:

@@ -13,11 +13,13 @@ def audit(
     pseudonymise: bool,
     report: dsl.Output[dsl.Artifact],
     figures: dsl.Output[dsl.Metrics],
+    given_run_id: str = "",
 ) -> None:
     """Reads back every shard of studies with TensorFlow's own reader, and stops the run if one is damaged."""
     from angiopipe.records.audit import audit as run
     from angiopipe.step import show_figures
 
+    run_id = given_run_id or run_id
     run(
         studies=studies.path,
         out=report.path,

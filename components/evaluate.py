@@ -14,11 +14,13 @@ def evaluate(
     roc: dsl.Output[dsl.ClassificationMetrics],
     report: dsl.Output[dsl.HTML],
     card: dsl.Output[dsl.Markdown],
+    given_run_id: str = "",
 ) -> None:
     """Scores the test studies; shows metrics, ROC, report and model card in Kubeflow."""
     from angiopipe.evaluation.evaluate import evaluate as run
     from angiopipe.step import show_figures
 
+    run_id = given_run_id or run_id
     found = run(
         examples=examples.path,
         model=model.path,

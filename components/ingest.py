@@ -14,11 +14,13 @@ def ingest(
     figures: dsl.Output[dsl.Metrics],
     fingerprint: str = "",
     code_version: str = "",
+    given_run_id: str = "",
 ) -> str:
     """Writes the studies of an inventory as TFRecord shards, with nothing but pixels, Index and labels."""
     from angiopipe.dataflow.ingest import ingest as run
     from angiopipe.step import show_figures
 
+    run_id = given_run_id or run_id
     made = run(
         inventory=inventory.path,
         out=studies.path,

@@ -17,6 +17,7 @@ def news(
     unchanged: str,
     found: dsl.Output[dsl.Artifact],
     figures: dsl.Output[dsl.Metrics],
+    given_run_id: str = "",
 ) -> str:
     """Looks whether data or recipe have changed since a version was made from them.
 
@@ -27,6 +28,7 @@ def news(
     from angiopipe.step import show_figures
     from angiopipe.storage import plain_uri
 
+    run_id = given_run_id or run_id
     result = run(
         images=images,
         labels=labels,

@@ -15,11 +15,13 @@ def preprocess(
     figures: dsl.Output[dsl.Metrics],
     fingerprint: str = "",
     code_version: str = "",
+    given_run_id: str = "",
 ) -> str:
     """Makes a recipe's examples from studies."""
     from angiopipe.dataflow.preprocess import preprocess as run
     from angiopipe.step import show_figures
 
+    run_id = given_run_id or run_id
     made = run(
         studies=studies.path,
         out=examples.path,

@@ -14,11 +14,13 @@ def promote(
     tracking_uri: str,
     promotion: dsl.Output[dsl.Artifact],
     figures: dsl.Output[dsl.Metrics],
+    given_run_id: str = "",
 ) -> None:
     """Compares the challenger with the champion and makes it champion if it passes."""
     from angiopipe.registry.promote import promote as run
     from angiopipe.step import show_figures
 
+    run_id = given_run_id or run_id
     run(
         registration=registration.path,
         evaluation=evaluation.path,

@@ -13,11 +13,13 @@ def register(
     model_name: str,
     registration: dsl.Output[dsl.Artifact],
     figures: dsl.Output[dsl.Metrics],
+    given_run_id: str = "",
 ) -> None:
     """Registers the model in MLflow as challenger."""
     from angiopipe.registry.register import register as run
     from angiopipe.step import show_figures
 
+    run_id = given_run_id or run_id
     run(
         model=model.path,
         evaluation=evaluation.path,

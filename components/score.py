@@ -21,11 +21,13 @@ def score(
     predictions: dsl.Output[dsl.Dataset],
     output: dsl.Output[dsl.Dataset],
     figures: dsl.Output[dsl.Metrics],
+    given_run_id: str = "",
 ) -> None:
     """Scores studies with a registered model and writes `output.csv`."""
     from angiopipe.registry.score import score as run
     from angiopipe.step import show_figures
 
+    run_id = given_run_id or run_id
     run(
         images=images,
         study_list=study_list,

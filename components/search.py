@@ -17,11 +17,13 @@ def search(
     database: str,
     found: dsl.Output[dsl.Artifact],
     figures: dsl.Output[dsl.Metrics],
+    given_run_id: str = "",
 ) -> list[str]:
     """Searches the recipe's best values on the validation studies; gives them as overrides."""
     from angiopipe.step import show_figures
     from angiopipe.training.search import search as run
 
+    run_id = given_run_id or run_id
     best = run(
         examples=examples.path,
         out=found.path,

@@ -19,11 +19,13 @@ def train(
     figures: dsl.Output[dsl.Metrics],
     fingerprint: str = "",
     code_version: str = "",
+    given_run_id: str = "",
 ) -> None:
     """Trains a recipe's model on its examples and keeps the best weights."""
     from angiopipe.step import show_figures
     from angiopipe.training.train import train as run
 
+    run_id = given_run_id or run_id
     run(
         examples=examples.path,
         out=model.path,

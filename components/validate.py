@@ -36,11 +36,13 @@ def validate(
     trials: int = 0,
     startup_trials: int = 0,
     database: str = "",
+    given_run_id: str = "",
 ) -> str:
     """Checks labels and images, splits the studies, and lists them for the steps that follow; returns its fingerprint."""
     from angiopipe.cohort.validate import validate as run
     from angiopipe.step import show_figures
 
+    run_id = given_run_id or run_id
     made = run(
         images=images,
         labels=labels,

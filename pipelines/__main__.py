@@ -20,6 +20,7 @@ COMMANDS = {
 """Each command's module and function. Only the one called is imported, where a signal is heard already."""
 
 USAGE = f"""usage: python -m pipelines {"|".join(COMMANDS)} {"|".join(PIPELINES)} [--help]
+       python -m pipelines resume RUN [--help]
        python -m pipelines status [--help]"""
 
 
@@ -35,6 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             match given:
                 case ["status", *rest]:
                     importlib.import_module("pipelines.commands.status").status(rest)
+                case ["resume", run_id, *rest] if not run_id.startswith("-"):
+                    importlib.import_module("pipelines.commands.resume").resume(run_id, rest)
                 case [command, pipeline, *rest] if command in COMMANDS:
                     module, function = COMMANDS[command]
                     getattr(importlib.import_module(module), function)(pipeline, rest)

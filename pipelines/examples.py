@@ -40,7 +40,7 @@ def make_examples(
     """Adds validate, ingest, audit and preprocess to the pipeline under construction.
 
     Args:
-      run: `data_root` and `run_id`, which every step takes.
+      run: `data_root`, `run_id` and `given_run_id`, which every step takes.
       images: as for the training pipeline, and so are the others.
       labels: the CSV.
       recipe: by name.

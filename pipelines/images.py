@@ -15,6 +15,7 @@ import urllib3
 
 from components.face import IMAGES
 from pipelines.errors import PipelineError
+from pipelines.kubeflow.answers import at, text
 from pipelines.settings import Settings
 
 _MANIFESTS = ", ".join(
@@ -132,18 +133,18 @@ def _authorization(reference: Reference, challenge: str) -> dict[str, str]:
         "GET", f"{asked['realm']}?{urlencode(query)}", headers=basic, timeout=_TIMEOUT, retries=False
     )
     content = answer.json()
-    return {"Authorization": f"Bearer {content.get('token') or content['access_token']}"}
+    return {"Authorization": f"Bearer {text(content, 'token') or text(content, 'access_token')}"}
 
 
 def _credentials(registry: str) -> dict[str, str]:
     """What `docker login` left for a registry in its configuration file, unless it keeps it elsewhere."""
     folder = Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker")
     try:
-        known = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("auths", {})
+        known = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    entry = known.get(_HUB_CREDENTIALS if registry == _DOCKER_HUB else registry, {})
-    if entry.get("username"):
-        both = f"{entry['username']}:{entry.get('password', '')}"
+    entry = at(known, "auths", _HUB_CREDENTIALS if registry == _DOCKER_HUB else registry, default={})
+    if text(entry, "username"):
+        both = f"{entry['username']}:{text(entry, 'password')}"
         return {"Authorization": f"Basic {base64.b64encode(both.encode()).decode()}"}
-    return {"Authorization": f"Basic {entry['auth']}"} if entry.get("auth") else {}
+    return {"Authorization": f"Basic {text(entry, 'auth')}"} if text(entry, "auth") else {}

@@ -37,6 +37,7 @@ def retraining(
     tracking_uri: str = "",
     model_name: str = defaults.MODEL_NAME,
     webhook: str = "",
+    run_id: str = "",
 ) -> None:
     """Trains, evaluates and gates anew where the data or the recipe has changed, and tells how it ended.
 
@@ -67,8 +68,11 @@ def retraining(
       model_name: the registered model to add a version to.
       webhook: URL that is sent the outcome as JSON; empty is the environment variable
         ANGIOPIPE_WEBHOOK, else a file in the run's folder is all.
+      run_id: names the run under the data root, to go on with the work of an earlier one (`resume` gives it); empty is
+        Kubeflow's own id.
     """
-    told = outcome(data_root=data_root, run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER, webhook=webhook)
+    own = {"run_id": dsl.PIPELINE_JOB_ID_PLACEHOLDER, "given_run_id": run_id}
+    told = outcome(data_root=data_root, webhook=webhook, **own)
     same = {
         "images": images,
         "labels": labels,
@@ -80,7 +84,7 @@ def retraining(
         "model_name": model_name,
     }
     with dsl.ExitHandler(told, name="retrain"):
-        found = news(run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER, unchanged=UNCHANGED, **same).outputs["Output"]
+        found = news(unchanged=UNCHANGED, **own, **same).outputs["Output"]
         with dsl.If(found != UNCHANGED, name="changed"):
             training.pipeline_func(
                 **same,
@@ -97,4 +101,5 @@ def retraining(
                 workers=workers,
                 start_deadline=start_deadline,
                 cluster_settings=cluster_settings,
+                run_id=run_id,
             )

@@ -20,6 +20,7 @@ def scoring(
     quarantine_share: float = defaults.QUARANTINE_SHARE,
     beam_args: list[str] = list(defaults.BEAM_ARGS),  # noqa: B006 (Kubeflow reads it as the parameter's default)
     clinical: str = "",
+    run_id: str = "",
 ) -> dsl.Dataset:
     """Scores studies with the champion.
 
@@ -37,6 +38,8 @@ def scoring(
       quarantine_share: at most this share of the studies may be left out.
       beam_args: Beam's own options.
       clinical: CSV with `Index` and clinical variables, as for training; empty has none. Experimental.
+      run_id: names the run under the data root, to go on with the work of an earlier one (`resume` gives it); empty is
+        Kubeflow's own id.
     """
     # What was scored is in the run's own folder too; Kubeflow would not see that images changed in place.
     scored = score(
@@ -44,6 +47,7 @@ def scoring(
         study_list=study_list,
         data_root=data_root,
         run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
+        given_run_id=run_id,
         tracking_uri=tracking_uri,
         model_name=model_name,
         alias=alias,

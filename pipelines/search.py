@@ -35,6 +35,7 @@ def search(
     cluster_settings: str = "",
     tracking_uri: str = "",
     model_name: str = defaults.MODEL_NAME,
+    run_id: str = "",
 ) -> dsl.Artifact:
     """Searches a recipe's fields on the validation studies, trains with the best, and goes through the gate.
 
@@ -57,8 +58,10 @@ def search(
       cluster_settings: URI of a YAML file that says how to do the final training on Kubernetes.
       tracking_uri: MLflow's server or database; empty is an SQLite database under the data root.
       model_name: the registered model to add a version to.
+      run_id: names the run under the data root, to go on with the work of an earlier one (`resume` gives it); empty is
+        Kubeflow's own id.
     """
-    run = {"data_root": data_root, "run_id": dsl.PIPELINE_JOB_ID_PLACEHOLDER}
+    run = {"data_root": data_root, "run_id": dsl.PIPELINE_JOB_ID_PLACEHOLDER, "given_run_id": run_id}
     made = make_examples(
         run,
         images=images,

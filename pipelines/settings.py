@@ -74,7 +74,7 @@ class Step(_Fields):
       backoff: seconds before the first retry.
       backoff_factor: each further wait is longer by this factor.
       backoff_max: no wait is longer, seconds.
-      timeout: one try may take so many seconds, its wait for a node included.
+      timeout: one try may take so many seconds, from when its pod has a node and an image.
       cache: Kubeflow may take over an earlier run's work, for the components that allow it.
       env: variables of this step alone.
       secret_env: variables of this step alone whose values lie in Secrets.

@@ -37,6 +37,7 @@ def training(
     cluster_settings: str = "",
     tracking_uri: str = "",
     model_name: str = defaults.MODEL_NAME,
+    run_id: str = "",
 ) -> dsl.Artifact:
     """Trains a recipe on a cohort, registers the model, and makes it champion if it passes the gate.
 
@@ -69,8 +70,10 @@ def training(
         docs/cluster-training.md; empty trains in the step itself.
       tracking_uri: MLflow's server or database; empty is an SQLite database under the data root.
       model_name: the registered model to add a version to.
+      run_id: names the run under the data root, to go on with the work of an earlier one (`resume` gives it); empty is
+        Kubeflow's own id.
     """
-    run = {"data_root": data_root, "run_id": dsl.PIPELINE_JOB_ID_PLACEHOLDER}
+    run = {"data_root": data_root, "run_id": dsl.PIPELINE_JOB_ID_PLACEHOLDER, "given_run_id": run_id}
     made = make_examples(
         run,
         images=images,

@@ -106,6 +106,12 @@ def obstacles(
     return _grouped(found)
 
 
+def remedy(found: str) -> str:
+    """What to do about a pod that waits, from the scheduler's or the node's own words; empty where they are not known."""
+    known = [meaning for pattern, meaning in (*_SCHEDULING, *_WAITING) if re.search(pattern, found)]
+    return "; ".join(known)
+
+
 def _of_pod(pod: Pod, events: Sequence[Mapping[str, Any]]) -> Obstacle:
     if pod.unscheduled:
         return _told(_SCHEDULING, pod.unscheduled, "unscheduled", "no node takes the pod", (pod.worker,))

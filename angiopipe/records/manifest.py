@@ -256,6 +256,15 @@ class ModelManifest(Manifest):
             return {self.weights_uri: self.weights_sha256}
         return {storage.join(self.location, m.weights): m.weights_sha256 for m in self.members}
 
+    def is_whole(self) -> bool:
+        """Whether every file of weights is there with its own content."""
+
+        def sha256(uri: str) -> str:
+            with storage.staged(uri) as path:
+                return storage.file_sha256(path)
+
+        return all(storage.exists(uri) and sha256(uri) == own for uri, own in self.weights_files.items())
+
     @property
     def weights_uri(self) -> str:
         """Of a single model's weights."""

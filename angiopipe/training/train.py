@@ -40,8 +40,8 @@ def train(
     """Trains a recipe's model, or the members of its ensemble, and keeps the weights of the best epoch.
 
     A run that was interrupted goes on from its last checkpoint when it is started again with the same
-    run id, recipe, examples and seed, with as many workers or others. With another recipe, examples or
-    seed it begins anew, and the other's checkpoints stay.
+    run id, recipe, examples and seed, with as many workers or others, and takes its own model if that is finished and
+    whole. With another recipe, examples or seed it begins anew, and the other's checkpoints stay.
 
     Args:
       examples: URI of the examples' manifest.
@@ -82,12 +82,31 @@ def train(
         "tensorboard": tensorboard,
         "start_deadline": start_deadline,
     }
-    trained = _train(settings, arguments, workers, cluster_settings)
+    trained = _finished(settings, arguments) or _train(settings, arguments, workers, cluster_settings)
     counts = ExamplesManifest.read(examples).counts
     record_figures(
         studies_in=counts["train"] + counts["validation"], validation_auroc=trained.validation_auroc
     )
     return trained
+
+
+def _finished(recipe: Recipe, arguments: dict[str, Any]) -> ModelManifest | None:
+    """The model that this run has trained already from the same, if it is whole."""
+    uri = storage.join(run_folder(arguments["data_root"], arguments["run_id"]), "model", MANIFEST_NAME)
+    if not storage.exists(uri):
+        return None
+    found, examples = ModelManifest.read(uri), ExamplesManifest.read(arguments["examples"])
+    # The data root may have been moved, or be mounted elsewhere.
+    found = found.model_copy(update={"location": uri.removesuffix(f"/{MANIFEST_NAME}")})
+    asked = (recipe, examples.fingerprint, examples.data_fingerprint, arguments["seed"])
+    if (found.recipe, found.examples_fingerprint, found.data_fingerprint, found.seed) != asked:
+        return None
+    if not found.is_whole():
+        log.warning("%s: weights are gone or changed; the model is trained again", found.location)
+        return None
+    log.info("model %s: trained already by this run, reused", found.weights_sha256[:16])
+    found.write(arguments["out"])
+    return found
 
 
 def _train(recipe: Recipe, arguments: dict[str, Any], workers: int, cluster_settings: str) -> ModelManifest:

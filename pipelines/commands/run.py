@@ -19,6 +19,7 @@ from typing import Any
 from angiopipe import storage
 from angiopipe.rules import tracking_uri_of
 from pipelines.arguments import Options, parse, refuse_what_kubeflow_replaces
+from pipelines.commands.local_runs import new_run_id, noted
 from pipelines.errors import PipelineError
 from pipelines.graphs import load
 
@@ -50,19 +51,24 @@ def run_pipeline(pipeline: str, arguments: Sequence[str]) -> None:
       ValueError: MLflow's database cannot lie there.
     """
     _, _, values = parse("run", pipeline, RunOptions, arguments)
+    run_here(pipeline, values)
+
+
+def run_here(pipeline: str, values: dict[str, Any]) -> None:
+    """Runs a pipeline with these parameters and tells what it made, as `run_pipeline`."""
     values["data_root"] = storage.absolute(values["data_root"])
     refuse_what_kubeflow_replaces(values)
     if len(json.dumps(values)) > MOST_CHARACTERS:
         raise PipelineError(f"expected parameters of at most {MOST_CHARACTERS:,} characters in all, got more")
     if not values.get("tracking_uri", "none"):
         tracking_uri_of("", values["data_root"])
-    started = time.time()
-    made = _run_locally(load(pipeline), values)
+    started, values["run_id"] = time.time(), values.get("run_id") or new_run_id()
+    made = _run_locally(pipeline, values)
     print(summary(made, time.time() - started))
 
 
-def _run_locally(graph: Any, values: dict[str, Any]) -> dict[str, Any]:
-    """Runs the graph and returns the manifest it ends with, or the account of a graph that ends in none."""
+def _run_locally(pipeline: str, values: dict[str, Any]) -> dict[str, Any]:
+    """Runs the graph under its note and returns the manifest it ends with, or the account of a graph that ends in none."""
     from kfp import local
 
     from pipelines.terminal import executor_lines_hidden
@@ -70,9 +76,9 @@ def _run_locally(graph: Any, values: dict[str, Any]) -> dict[str, Any]:
     _refuse_full_scratch()
     root = _own_folder(values["data_root"])
     local.init(local.SubprocessRunner(use_venv=False), pipeline_root=str(root))
-    with executor_lines_hidden() as output, _commands_as_written():
+    with noted(pipeline, values), executor_lines_hidden() as output, _commands_as_written():
         try:
-            outputs = graph(**values).outputs
+            outputs = load(pipeline)(**values).outputs
         except RuntimeError as error:
             raise PipelineError("\n".join(output.failure) or _without_reason(error, output.last)) from None
     manifest = Path(outputs["Output"].path) if "Output" in outputs else next(root.rglob("account"))

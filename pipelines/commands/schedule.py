@@ -13,8 +13,8 @@ from pipelines.arguments import Options, parse, parse_options
 from pipelines.commands.prepare import VersionOptions, prepare
 from pipelines.errors import PipelineError
 from pipelines.graphs import load
+from pipelines.kubeflow.answers import Object, at, needed, text
 from pipelines.kubeflow.api import Kubeflow
-from pipelines.kubeflow.connection import Object
 from pipelines.settings import Cron, in_words
 
 NOT_YET = "to be made"
@@ -82,9 +82,9 @@ def unschedule(pipeline: str, arguments: Sequence[str]) -> None:
     kubeflow = Kubeflow(settings)
     existing = _named(kubeflow, schedule_name(pipeline), kubeflow.find_experiment())
     for one in existing:
-        print(f"schedule {one['display_name']}: {'would be' if options.dry_run else 'is'} deleted")
         if not options.dry_run:
-            kubeflow.delete_schedule(one["recurring_run_id"])
+            kubeflow.delete_schedule(_id(one))
+        print(f"schedule {schedule_name(pipeline)}: {'would be' if options.dry_run else 'is'} deleted")
     if not existing:
         print(f"schedule {schedule_name(pipeline)}: there is none")
 
@@ -97,10 +97,14 @@ def schedule_name(pipeline: str) -> str:
 def _replace(kubeflow: Kubeflow, body: Object, existing: Sequence[Object]) -> None:
     """Leaves exactly one; the new one comes first, so that a refusal leaves the old."""
     same = [one for one in existing if not changes(one, body)]
-    keep = same[0]["recurring_run_id"] if same else kubeflow.create_schedule(body)
+    keep = _id(same[0]) if same else kubeflow.create_schedule(body)
     for one in existing:
-        if one["recurring_run_id"] != keep:
-            kubeflow.delete_schedule(one["recurring_run_id"])
+        if _id(one) != keep:
+            kubeflow.delete_schedule(_id(one))
+
+
+def _id(schedule: Object) -> str:
+    return needed(schedule, "recurring_run_id", "list the schedules")
 
 
 def changes(old: Object, new: Object) -> dict[str, tuple[Any, Any]]:
@@ -117,10 +121,10 @@ def _flat(body: Object) -> dict[str, Any]:
     flat: dict[str, Any] = {
         name: body[name] for name in ("max_concurrency", "mode", "service_account") if name in body
     }
-    flat["no_catchup"] = body.get("no_catchup", False)
-    flat["cron"] = body.get("trigger", {}).get("cron_schedule", {}).get("cron", _ABSENT)
-    flat["version"] = body.get("pipeline_version_reference", {}).get("pipeline_version_id", _ABSENT)
-    return flat | body.get("runtime_config", {}).get("parameters", {})
+    flat["no_catchup"] = at(body, "no_catchup", default=False)
+    flat["cron"] = text(body, "trigger", "cron_schedule", "cron", default=_ABSENT)
+    flat["version"] = text(body, "pipeline_version_reference", "pipeline_version_id", default=_ABSENT)
+    return flat | at(body, "runtime_config", "parameters", default={})
 
 
 def _tell(name: str, version: str, body: Object, existing: Sequence[Object], dry_run: bool) -> None:
@@ -146,7 +150,7 @@ def _tell(name: str, version: str, body: Object, existing: Sequence[Object], dry
 def _named(kubeflow: Kubeflow, name: str, experiment_id: str | None) -> list[Object]:
     if experiment_id is None:
         return []
-    return [one for one in kubeflow.schedules(experiment_id) if one["display_name"] == name]
+    return [one for one in kubeflow.schedules(experiment_id) if text(one, "display_name") == name]
 
 
 def _cron(cron: str) -> str:

@@ -6,9 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pipelines.arguments import Options, parse_options
+from pipelines.kubeflow.answers import Object, text
 from pipelines.kubeflow.api import Kubeflow
-from pipelines.kubeflow.connection import Object
-from pipelines.kubeflow.following import is_finished, seconds
+from pipelines.kubeflow.following import is_finished
+from pipelines.kubeflow.steps import seconds, state_of
+
+_UNTOLD = "untold"
 
 
 @dataclass(frozen=True)
@@ -36,14 +39,19 @@ def status(arguments: Sequence[str]) -> None:
         return
     print("schedules")
     for one in kubeflow.schedules(experiment_id):
-        cron = one.get("trigger", {}).get("cron_schedule", {}).get("cron", "no cron")
-        print(f"  {one['display_name']:24} {cron:20} {one['status'].lower()}")
+        cron = text(one, "trigger", "cron_schedule", "cron", default="no cron")
+        name = text(one, "display_name", default=_UNTOLD)
+        print(f"  {name:24} {cron:20} {text(one, 'status', default=_UNTOLD).lower()}")
     print("last runs")
     for run in kubeflow.last_runs(experiment_id, options.runs):
-        print(f"  {run['created_at']} {_outcome(run):24} {run['display_name']:40} {run['run_id']}")
+        created, name, run_id = (
+            text(run, field, default=_UNTOLD) for field in ("created_at", "display_name", "run_id")
+        )
+        print(f"  {created} {_outcome(run):24} {name:40} {run_id}")
 
 
 def _outcome(run: Object) -> str:
+    state = state_of(run)
     if not is_finished(run):
-        return "running" if run["state"] == "FAILED" else run["state"].lower()
-    return f"{run['state'].lower()} after {seconds(run):.0f} s"
+        return "running" if state == "FAILED" else (state or _UNTOLD).lower()
+    return f"{state.lower()} after {seconds(run):.0f} s"

@@ -12,12 +12,11 @@ from urllib.parse import urlencode
 import urllib3
 
 from pipelines.errors import PipelineError
+from pipelines.kubeflow.answers import Object, entries, text
 from pipelines.kubeflow.refusals import Refused, refusal
 from pipelines.settings import Settings
 
 log = logging.getLogger(__name__)
-
-Object = dict[str, Any]
 
 PATIENCE_SECONDS = 300.0
 """How long a server that does not answer is asked again for what only reads; it may be restarted."""
@@ -107,10 +106,28 @@ class Connection:
         while True:
             page = {**query, "page_size": PAGE} | ({"page_token": token} if token else {})
             answer = self.get(path, page, wanted=wanted)
-            yield from answer.get(key, ())
-            token = answer.get("next_page_token", "")
+            yield from entries(answer, key)
+            token = text(answer, "next_page_token")
             if not token:
                 return
+
+    def once(self, path: str, kind: str, query: Mapping[str, Any] | None = None) -> str:
+        """What the server answers to a question that it need not answer, and is asked once.
+
+        Args:
+          path: from the host on.
+          kind: of the answer, such as `text/plain`.
+          query: its parameters.
+
+        Returns:
+          The answer; empty where there is none, or one of another kind, such as a page for people.
+        """
+        try:
+            answer = self._request("GET", path, query, wanted=f"read {path}")
+        except Unreachable:
+            return ""
+        wanted = answer.status == 200 and answer.headers.get("Content-Type", "").startswith(kind)
+        return answer.data.decode("utf-8", errors="replace") if wanted else ""
 
     def post(self, path: str, body: Object | None = None, *, wanted: str) -> Object:
         """What the server answers to a request that makes something; sent once.
@@ -141,21 +158,36 @@ class Connection:
         *,
         wanted: str,
     ) -> Object:
-        url = f"{self.host}{_PREFIX}{path}" + (f"?{urlencode(query)}" if query else "")
-        headers = self._headers | ({"Content-Type": kind} if content is not None else {})
-        try:
-            answer = self._pool.request(method, url, body=content, headers=headers, redirect=False)
-        except urllib3.exceptions.HTTPError as error:
-            raise Unreachable(
-                f"{self.host}: expected to {wanted}, found no answer ({type(error).__name__}: {error}); check "
-                "`host`, and that this machine reaches it"
-            ) from None
+        answer = self._request(method, f"{_PREFIX}{path}", query, content, kind, wanted=wanted)
         if 300 <= answer.status < 400:
             where = answer.headers.get("Location", "elsewhere")
             raise refusal(wanted, 401, f"it leads to {where}, where one has to log in".encode())
         if answer.status != 200:
             raise refusal(wanted, answer.status, answer.data)
         try:
-            return json.loads(answer.data)
+            found = json.loads(answer.data)
         except ValueError:
-            raise refusal(wanted, answer.status, answer.data) from None
+            found = None
+        if not isinstance(found, dict):
+            raise refusal(wanted, answer.status, answer.data)
+        return found
+
+    def _request(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, Any] | None = None,
+        content: bytes | None = None,
+        kind: str = "application/json",
+        *,
+        wanted: str,
+    ) -> urllib3.BaseHTTPResponse:
+        url = f"{self.host}{path}" + (f"?{urlencode(query)}" if query else "")
+        headers = self._headers | ({"Content-Type": kind} if content is not None else {})
+        try:
+            return self._pool.request(method, url, body=content, headers=headers, redirect=False)
+        except urllib3.exceptions.HTTPError as error:
+            raise Unreachable(
+                f"{self.host}: expected to {wanted}, found no answer ({type(error).__name__}: {error}); check "
+                "`host`, and that this machine reaches it"
+            ) from None

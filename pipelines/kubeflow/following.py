@@ -4,15 +4,31 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 
+from angiopipe.cluster.pending import remedy
+from pipelines.errors import PipelineError
+from pipelines.kubeflow.answers import Object, entries, text
 from pipelines.kubeflow.api import Kubeflow
-from pipelines.kubeflow.connection import Object
+from pipelines.kubeflow.steps import (
+    FAILED,
+    FINAL,
+    NEVER,
+    PENDING,
+    RUNNING,
+    TAKEN_OVER,
+    Seen,
+    seen_steps,
+    state_of,
+    time_of,
+)
 
-SUCCEEDED = "SUCCEEDED"
-FINAL = frozenset({SUCCEEDED, "SKIPPED", "FAILED", "CANCELED"})
-NEVER = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
-"""When a run was finished that is not."""
+LONG_PENDING_SECONDS = 300.0
+"""From when on a step that waits is told of once more, with what to do about it."""
+
+LOOKS = 6
+"""So many looks in a row have to say the same before an answer is believed that lacks what would make it certain."""
 
 
 def follow(
@@ -35,19 +51,26 @@ def follow(
       The run as it ended.
 
     Raises:
-      PipelineError: the server was away for too long.
+      PipelineError: the server was away for too long, or does not say how the run stands.
     """
-    told: dict[str, str] = {}
+    telling, before, uncertain = _Telling(kubeflow, run_id, tell), "", 0
     while True:
         run = kubeflow.run(run_id)
-        seen = {one.get("display_name", ""): one for one in _tasks(run)}
-        for name in steps:
-            state = seen.get(name, {}).get("state", "")
-            if state and state != told.get(name):
-                tell(f"{datetime.now():%H:%M:%S} {name}: {_in_words(seen[name], bool(told.get(name)))}")
-                told[name] = state
+        telling.look(run, steps)
+        state = state_of(run)
         if is_finished(run):
             return run
+        ended = time_of(run, "finished_at") > NEVER
+        doubtful = not state or ended or (state in FINAL and not text(run, "finished_at"))
+        uncertain = uncertain + 1 if doubtful and state == before else int(doubtful)
+        if uncertain >= LOOKS and state in FINAL:
+            return run
+        if uncertain >= LOOKS:
+            raise PipelineError(
+                f"run {run_id}: expected Kubeflow to tell how it stands, found {state or 'no state'} in "
+                f"{LOOKS} answers{' after its end' if ended else ''}; see {kubeflow.run_url(run_id)}"
+            )
+        before = state
         time.sleep(poll_seconds)
 
 
@@ -57,37 +80,73 @@ def is_finished(run: Object) -> bool:
     A run with an exit handler, or with a step that is tried again, is FAILED for a while and then
     RUNNING once more; only what has ended has a time at which it did.
     """
-    return run.get("state") in FINAL and _time(run.get("finished_at")) > NEVER
+    return state_of(run) in FINAL and time_of(run, "finished_at") > NEVER
 
 
 def failed_steps(run: Object, steps: Sequence[str]) -> list[str]:
     """The steps that failed, in the graph's order."""
-    failed = {one.get("display_name") for one in _tasks(run) if one.get("state") == "FAILED"}
-    return [name for name in steps if name in failed]
+    return [name for name, seen in seen_steps(run, steps).items() if seen.state == FAILED]
 
 
 def was_terminated(run: Object) -> bool:
     """Whether somebody ended it; its last state is FAILED even then."""
-    return any(one["state"] in ("CANCELING", "CANCELED") for one in run.get("state_history", ()))
+    return any(text(one, "state") in ("CANCELING", "CANCELED") for one in entries(run, "state_history"))
 
 
-def seconds(task: Object) -> float:
-    """How long a task or run took, as far as it is known."""
-    began = task.get("start_time") or task.get("created_at")
-    ended = task.get("end_time") or task.get("finished_at")
-    return max(0.0, (_time(ended) - _time(began)).total_seconds())
+@dataclass
+class _Wait:
+    """What was told of a step that is pending: since when, why, and whether what to do about it."""
+
+    since: float
+    why: str
+    advised: bool = False
 
 
-def _tasks(run: Object) -> list[Object]:
-    return run.get("run_details", {}).get("task_details", [])
+@dataclass
+class _Telling:
+    """What has been told of a run's steps, by step, so that each change is told once."""
+
+    kubeflow: Kubeflow
+    run_id: str
+    tell: Callable[[str], None]
+    states: dict[str, str] = field(default_factory=dict)
+    waits: dict[str, _Wait] = field(default_factory=dict)
+
+    def look(self, run: Object, steps: Sequence[str]) -> None:
+        for name, seen in seen_steps(run, steps).items():
+            before = self.states.get(name, "")
+            if seen.state == PENDING:
+                self._tell_pending(name, bool(before))
+            else:
+                self.waits.pop(name, None)
+                if seen.state != before:
+                    self._tell(name, _in_words(seen, before in FINAL))
+            self.states[name] = seen.state
+
+    def _tell_pending(self, name: str, again: bool) -> None:
+        why = self.kubeflow.why_pending(self.run_id, name)
+        wait = self.waits.get(name)
+        if not wait or why not in ("", wait.why):
+            words = "pending again" if again and not wait else "pending"
+            self._tell(name, f"{words}: {why}" if why else words)
+            self.waits[name] = wait = _Wait(wait.since if wait else time.monotonic(), why)
+        seconds = time.monotonic() - wait.since
+        if seconds > LONG_PENDING_SECONDS and not wait.advised:
+            wait.advised = True
+            do = remedy(wait.why) or "see the events of its pod"
+            url = self.kubeflow.run_url(self.run_id)
+            self._tell(
+                name,
+                f"pending for {seconds / 60:.0f} min, which `timeout` does not count; {do}, or end the run: {url}",
+            )
+
+    def _tell(self, name: str, what: str) -> None:
+        self.tell(f"{datetime.now():%H:%M:%S} {name}: {what}")
 
 
-def _in_words(task: Object, again: bool) -> str:
-    state = task["state"]
-    if state in FINAL:
-        return f"{state.lower()} after {seconds(task):.0f} s"
-    return f"{state.lower()} again" if again and state == "RUNNING" else state.lower()
-
-
-def _time(text: str | None) -> datetime:
-    return datetime.fromisoformat(text) if text else NEVER
+def _in_words(seen: Seen, again: bool) -> str:
+    if seen.state == TAKEN_OVER:
+        return "cached: an earlier run's work is taken over"
+    if seen.state in FINAL:
+        return f"{seen.state.lower()} after {seen.seconds:.0f} s"
+    return f"{seen.state.lower()} again" if again and seen.state == RUNNING else seen.state.lower()

@@ -6,6 +6,7 @@ import json
 import re
 
 from pipelines.errors import PipelineError
+from pipelines.kubeflow.answers import entries, text
 
 _KIND_OF_ERROR = re.compile(r"(?:\w*Error|Invalid input error|Already exist error): ")
 _NO_CAUSE = {"", "Internal Server Error"}
@@ -51,18 +52,17 @@ def cause(body: bytes) -> str:
     Args:
       body: of the answer.
     """
-    text = body.decode("utf-8", errors="replace").strip()
+    said = body.decode("utf-8", errors="replace").strip()
     try:
-        content = json.loads(text)
+        content = json.loads(said)
     except ValueError:
-        return _plain(text)
+        return _plain(said)
     if not isinstance(content, dict):
-        return _plain(text)
-    if "error_message" in content:
-        return str(content["error_message"])
-    details = content.get("details") or [{}]
-    told = str(details[0].get("message", "")) if isinstance(details[0], dict) else ""
-    return told if told not in _NO_CAUSE else _KIND_OF_ERROR.split(str(content.get("message", text)))[-1]
+        return _plain(said)
+    if text(content, "error_message"):
+        return text(content, "error_message")
+    told = next((text(one, "message") for one in entries(content, "details")), "")
+    return told if told not in _NO_CAUSE else _KIND_OF_ERROR.split(str(content.get("message", said)))[-1]
 
 
 def _plain(text: str) -> str:

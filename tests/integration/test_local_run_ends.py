@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -93,9 +94,11 @@ def test_a_stopped_run_ends_in_one_line_with_its_steps(cohort, tmp_path, task, n
         assert process.returncode == -signal.SIGKILL
         return
     assert process.returncode == 128 + number
-    assert (
-        errors == f"python -m pipelines run training: stopped by {number.name}; what was finished is kept\n"
-    )
+    (line,) = errors.splitlines()
+    first, _, command = line.partition("; to go on from there: ")
+    assert first == f"python -m pipelines run training: stopped by {number.name}; what was finished is kept"
+    (run,) = (path.parent.name for path in root.glob("runs/*/run.json"))
+    assert command == f"python -m pipelines resume {run} --data-root {shlex.quote(str(root))}"
 
 
 def test_a_full_disk_is_one_line_that_names_the_file(cohort, mount: Mount):

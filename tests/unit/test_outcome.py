@@ -94,7 +94,37 @@ def test_a_failed_run_names_the_step_its_faults_and_its_last_lines(tmp_path):
 
 
 def test_a_failure_without_an_account_is_told_as_such(tmp_path):
-    assert "a pod was killed or never started" in told(tmp_path, FAILED)["reason"]
+    assert "a pod never started, or could not reach the data root" in told(tmp_path, FAILED)["reason"]
+
+
+def test_a_step_that_was_killed_is_named_whatever_an_earlier_try_of_it_left(tmp_path):
+    with pytest.raises(FaultyStudies):
+        validate(data_root=str(tmp_path))
+    steps = tmp_path / "runs" / "local" / "steps"
+    begun = {"step": "validate", "began": "2026-11-28T22:00:00+00:00", "memory_mb": 6144}
+    (steps / "validate.begun").write_text(json.dumps(begun))
+    account = told(tmp_path, FAILED)
+    assert account["failure"] is None
+    assert account["reason"] == (
+        "validate began at 2026-11-28T22:00:00+00:00 and left neither result nor error, as a step does that is killed: "
+        "mostly for memory (OOMKilled, exit code 137), of which it had 6,144 MB; give it more (steps.validate.memory in "
+        "the settings)"
+    )
+
+
+def test_the_webhook_is_told_of_a_data_root_that_is_away(tmp_path, webhook):
+    webhook.answers[:] = [200]
+    with pytest.raises(OSError, match="nosuch://bucket"):
+        outcome(
+            state=FAILED,
+            out=str(tmp_path / "out.json"),
+            data_root="nosuch://bucket/root",
+            webhook=url(webhook),
+        )
+    ((_, account),) = webhook.taken
+    assert account["outcome"] == "failed"
+    assert "what its steps left cannot be read: nosuch://bucket/root/runs/local" in account["reason"]
+    assert json.loads((tmp_path / "out.json").read_text()) == account
 
 
 def test_the_webhook_is_sent_the_account_once_it_listens(tmp_path, webhook, monkeypatch):

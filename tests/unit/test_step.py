@@ -1,11 +1,14 @@
 import json
 import logging
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from angiopipe.faults import FaultyStudies
-from angiopipe.step import record_figures, show_figures, step
+from angiopipe.step import killed_in_words, record_figures, show_figures, step, unfinished
 
 
 @step("add")
@@ -37,7 +40,7 @@ def test_a_failing_step_leaves_its_error_faults_and_log(tmp_path):
     assert failure["error"] == "FaultyStudies"
     assert failure["faults"] == ["study 1: expected x", "study 2: expected y"]
     assert failure["last_log_lines"][-1].endswith("adding -7")
-    assert not (tmp_path / "runs" / "local" / "steps").exists()
+    assert not list((tmp_path / "runs" / "local" / "steps").iterdir())
 
 
 def test_a_step_that_ends_well_clears_the_failure_of_an_earlier_try(tmp_path):
@@ -70,3 +73,43 @@ def test_a_pod_finds_the_runs_id_in_its_environment(tmp_path, monkeypatch):
     ):
         add(1, 2, str(tmp_path), run_id="$ANGIOPIPE_RUN_ID")
     assert [path.name for path in (tmp_path / "runs").iterdir()] == ["from-the-pod"]
+
+
+KILLED = """
+import os, signal
+from angiopipe.step import step
+
+@step("train")
+def train(data_root, run_id="local"):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+train(data_root=os.environ["ROOT"])
+"""
+
+
+def test_a_step_that_was_killed_is_known_to_have_begun_until_it_ends(tmp_path):
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED], env={**os.environ, "ROOT": str(tmp_path)}, check=False
+    )
+    assert killed.returncode == -9
+    (begun,) = unfinished(str(tmp_path), "local")
+    told = killed_in_words(begun)
+    assert told.startswith("train began at 20")
+    assert "left neither result nor error" in told
+    assert "steps.train.memory" in told
+
+    @step("train")
+    def train(data_root: str, run_id: str = "local") -> None:
+        assert unfinished(data_root, run_id)
+
+    train(data_root=str(tmp_path))
+    assert not unfinished(str(tmp_path), "local")
+
+
+def test_a_record_that_could_not_be_left_is_told_with_the_error(tmp_path):
+    (tmp_path / "runs").write_text("a file where a folder belongs")
+    with pytest.raises(FaultyStudies, match="2 faults") as caught:
+        add(-7, 2, str(tmp_path))
+    (note,) = caught.value.__notes__
+    assert note.startswith("(no record could be left: ")
+    assert str(tmp_path / "runs") in note

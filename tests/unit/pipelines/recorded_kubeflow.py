@@ -11,7 +11,7 @@ import copy
 import json
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.server import ThreadingHTTPServer
@@ -72,6 +72,8 @@ class RecordedKubeflow:
       instead: cases to answer the next fitting requests with: (method, end of the path, case).
       frames: a run as it is told, look after look; the last one stays.
       silent: no request is answered.
+      texts: further answers by path, JSON where they look like it, else plain text.
+      change: what becomes of each recorded body before it is sent.
     """
 
     def __init__(self) -> None:
@@ -79,9 +81,12 @@ class RecordedKubeflow:
         self.instead: list[tuple[str, str, str]] = []
         self.frames: list[Object] = []
         self.silent = False
+        self.texts: dict[str, str] = {}
+        self.change: Callable[[Any], Any] = lambda body: body
         self.closed = threading.Event()
         self.pipelines: dict[str, str] = {}
         self.versions: dict[tuple[str, str], str] = {}
+        self.packages: dict[str, list[Object]] = {}
         self.experiments: dict[str, str] = {}
         self.schedules: list[Object] = []
         self.runs: list[Object] = []
@@ -102,6 +107,13 @@ class RecordedKubeflow:
     def answer(self, request: Request) -> tuple[int, str, Any]:
         """The status, content type and body of the answer."""
         self.requests.append(request)
+        if request.path in self.texts:
+            told = self.texts[request.path]
+            return 200, "application/json" if told.startswith(("{", "[")) else "text/plain", told
+        status, kind, body = self._recorded(request)
+        return status, kind, self.change(copy.deepcopy(body)) if status == 200 else body
+
+    def _recorded(self, request: Request) -> tuple[int, str, Any]:
         for planned in self.instead:
             if planned[0] == request.method and request.path.endswith(planned[1]):
                 self.instead.remove(planned)
@@ -118,6 +130,11 @@ class RecordedKubeflow:
             return _case("pipeline by name", pipeline_id=self.pipelines[name], display_name=name)
         if parts[0] not in self.pipelines.values():
             return _case("versions of unknown pipeline")
+        if len(parts) == 3:
+            name = next(one for (_, one), version in self.versions.items() if version == parts[2])
+            graph, platform = self.packages[parts[2]]
+            spec = {"pipeline_spec": graph, "platform_spec": platform}
+            return _case("version get", pipeline_version_id=parts[2], display_name=name, pipeline_spec=spec)
         wanted = json.loads(request.query["filter"])["predicates"][0]["string_value"]
         found = [
             _case("version get", pipeline_version_id=version, display_name=name, name=name)[2]
@@ -140,6 +157,7 @@ class RecordedKubeflow:
         if (pipeline, name) in self.versions:
             return _case("version dup name")
         self.versions[pipeline, name] = str(uuid.uuid4())
+        self.packages[self.versions[pipeline, name]] = request.body["documents"]
         return _case(
             "version ok", pipeline_version_id=self.versions[pipeline, name], display_name=name, name=name
         )
@@ -167,7 +185,7 @@ class RecordedKubeflow:
         if not request.body["display_name"]:
             return _case("run no display name")
         answer = _case("run ok minimal (no experiment)", **request.body, run_id=str(uuid.uuid4()))
-        if self.frames:
+        if self.frames and self.frames[0]["run_id"] not in [one["run_id"] for one in self.runs]:
             answer[2]["run_id"] = self.frames[0]["run_id"]
         self.runs.insert(0, answer[2])
         return answer
@@ -175,6 +193,8 @@ class RecordedKubeflow:
     def _get_runs(self, request: Request, parts: list[str]) -> tuple[int, str, Any]:
         if not parts:
             return 200, "application/json", {"runs": self.runs, "total_size": len(self.runs)}
+        if len(parts) > 1:
+            return _case("unknown path")
         if not self.frames:
             return _case("run unknown")
         frame = self.frames.pop(0) if len(self.frames) > 1 else self.frames[0]

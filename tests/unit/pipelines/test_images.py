@@ -23,6 +23,9 @@ USER = base64.b64encode(b"me:secret").decode()
 class _Registry(BaseHTTPRequestHandler):
     """Has `team/base:1` for all, and `private/train:1` for who brings the token that USER can have."""
 
+    answer: object = None
+    """In place of a token."""
+
     def log_message(self, *_: object) -> None:
         """Is quiet."""
 
@@ -42,7 +45,8 @@ class _Registry(BaseHTTPRequestHandler):
         query = parse_qs(urlsplit(self.path).query)
         known = self.headers.get("Authorization") == f"Basic {USER}"
         right = query == {"service": ["registry"], "scope": ["repository:private/train:pull"]}
-        self._tell(200, {}, json.dumps({"token": "good" if known and right else "bad"}).encode())
+        told = {"token": "good" if known and right else "bad"} if self.answer is None else self.answer
+        self._tell(200, {}, json.dumps(told).encode())
 
     def _tell(self, status: int, headers: dict[str, str], body: bytes = b"") -> None:
         self.send_response(status)
@@ -63,6 +67,18 @@ def registry() -> Iterator[str]:
 
 def test_a_tags_digest_is_the_registrys(registry):
     assert resolve(f"{registry}/team/base:1") == DIGEST
+
+
+@pytest.mark.parametrize("answer", [[], {}, {"token": None}, {"token": [1]}, 7])
+@pytest.mark.parametrize("known", [[], {"auths": None}, {"auths": {"x": 1}}])
+def test_answers_and_files_that_lack_what_they_should_hold_end_in_one_error(
+    registry, tmp_path, monkeypatch, answer, known
+):
+    monkeypatch.setattr(_Registry, "answer", answer)
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    (tmp_path / "config.json").write_text(json.dumps(known))
+    with pytest.raises(PipelineError, match="found status 401"):
+        resolve(f"{registry}/private/train:1")
 
 
 def test_a_private_image_is_asked_for_with_docker_s_credentials(registry, tmp_path, monkeypatch):

@@ -21,12 +21,13 @@ def package(tmp_path_factory) -> dict:
 def test_parameters_and_defaults_are_the_steps(package):
     parameters = package["root"]["inputDefinitions"]["parameters"]
     own = {name: one.default for name, one in inspect.signature(score).parameters.items()}
+    assert parameters.pop("run_id")["defaultValue"] == ""  # The step's own is for who calls it as a command.
     assert set(parameters) == set(own) - OUTSIDE
     for name, parameter in parameters.items():
         default = own[name] if own[name] is not inspect.Parameter.empty else None
         assert parameter.get("defaultValue") == (list(default) if isinstance(default, tuple) else default)
     given = package["components"]["comp-score"]["inputDefinitions"]["parameters"]
-    assert set(given) == set(own) - {"out", "output"}
+    assert set(given) - {"given_run_id"} == set(own) - {"out", "output"}
 
 
 def test_images_that_changed_in_place_are_scored_anew(package):

@@ -37,9 +37,10 @@ def test_the_search_stands_between_the_examples_and_the_training(package):
 def test_its_parameters_and_their_defaults_are_the_librarys(package):
     known = inspect.signature(search).parameters
     inputs = package["components"]["comp-search"]["inputDefinitions"]
-    assert set(inputs["parameters"]) | set(inputs["artifacts"]) == set(known) - {"out"}
+    declared = set(inputs["parameters"]) | set(inputs["artifacts"])
+    assert declared - {"given_run_id"} == set(known) - {"out"}
     for name, parameter in package["root"]["inputDefinitions"]["parameters"].items():
-        if name in known and "defaultValue" in parameter:
+        if name in known and "defaultValue" in parameter and name != "run_id":
             default = known[name].default
             assert parameter["defaultValue"] == (list(default) if isinstance(default, tuple) else default), (
                 name

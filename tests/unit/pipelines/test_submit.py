@@ -8,6 +8,7 @@ import threading
 
 import pytest
 
+from angiopipe import storage
 from angiopipe.cohort.validate import validate
 from angiopipe.study import LABELS
 from pipelines.__main__ import main
@@ -102,7 +103,7 @@ def test_waiting_tells_each_steps_change_and_ends_with_the_run(kubeflow, write_s
     kubeflow.frames = over_time(renamed(recorded_run("succeeded"), stamp="ingest"))
     submit(write_settings(), "--wait", "--poll-seconds", "0.01")
     told = [line.split(" ", 1)[1] for line in capsys.readouterr().out.splitlines() if " ingest: " in line]
-    assert told == ["ingest: running", "ingest: succeeded after 10 s"]
+    assert told == ["ingest: pending", "ingest: succeeded after 10 s"]
 
 
 def test_a_state_that_flickers_is_not_believed():
@@ -125,9 +126,9 @@ def test_following_a_flickering_run_sees_its_step_tried_again(kubeflow):
     run = follow(Kubeflow(settings), "any", ["fail", "cleanup"], 0.01, told.append)
     lines = [line.split(" ", 1)[1] for line in told]
     assert [line.split(" after")[0] for line in lines if line.startswith("fail")] == [
-        "fail: running",
+        "fail: pending",
         "fail: failed",
-        "fail: running again",
+        "fail: pending again",
         "fail: failed",
     ]
     assert run["finished_at"] == "2026-11-22T07:19:25Z"
@@ -157,7 +158,7 @@ def test_a_failed_run_ends_with_what_its_step_left_behind(kubeflow, write_settin
 def test_a_data_root_that_cannot_be_read_from_here_is_told(kubeflow, write_settings):
     kubeflow.frames = [recorded_run("failed")]
     settings = write_settings(storage={"data_root": "nosuch://bucket/root"})
-    with pytest.raises(SystemExit, match="the cause lies in nosuch://bucket/root/runs/.*cannot be read"):
+    with pytest.raises(SystemExit, match="the cause may lie in nosuch://bucket/root/runs/.*cannot be read"):
         submit(settings, "--wait")
 
 
@@ -176,3 +177,26 @@ def test_waiting_outlasts_a_server_that_is_away(kubeflow):
     seen = Kubeflow(settings, Connection(settings, patience_seconds=20))
     threading.Timer(1, lambda: setattr(kubeflow, "silent", False)).start()
     assert follow(seen, "any", [], 0.01)["state"] == "SUCCEEDED"
+
+
+def test_what_a_run_will_ask_for_is_told_before_it_starts(kubeflow, write_settings, capsys, tmp_path):
+    job = f"memory://{tmp_path.name}/job.yaml"
+    storage.write_text(job, "namespace: kubeflow\nimage: x\nworkers: 2\ngpus: 1\n")
+    settings = write_settings(
+        pools={"gpu": {"accelerator": "nvidia.com/gpu"}},
+        steps={"train": {"pool": "gpu", "accelerators": 2, "cpu": "8", "memory": "32Gi"}},
+    )
+    submit(settings, "--cluster-settings", job, "--dry-run")
+    printed = capsys.readouterr().out
+    assert "  train        cpu 8, memory 32Gi, 2 nvidia.com/gpu, pool gpu\n" in printed
+    assert "  audit        cpu 500m, memory 3Gi\n" in printed
+    assert "  TrainJob     2 workers, each cpu 4, memory 16Gi, 1 nvidia.com/gpu\n" in printed
+    assert "no like run has succeeded yet" in printed
+    assert "not checked: whether a node can hold them" in printed
+    assert not kubeflow.sent("POST", "")
+    submit(settings)
+    took = recorded_run("succeeded")
+    kubeflow.runs[0] |= {name: took[name] for name in ("state", "created_at", "finished_at")}
+    submit(settings, "--dry-run")
+    assert "the last like run took 30 s" in capsys.readouterr().out
+    assert len(kubeflow.runs) == 1

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from angiopipe.search_space import DRIVERS
+
 FOLDER = Path(__file__).parents[3] / "requirements"
 
 
@@ -47,3 +49,9 @@ def test_mlflows_server_has_the_versions_of_its_clients():
     assert "mlflow" in shared
     assert {"psycopg2-binary", "boto3", "google-cloud-storage"} <= set(server)
     assert not {"kfp", "apache-beam", "tensorflow-cpu", "pytest"} & set(server)
+
+
+def test_the_training_image_has_the_driver_of_each_database_that_a_search_may_have():
+    packages = {driver.partition("+")[2] + "-binary" for driver in DRIVERS}
+    for lock in ("train.lock", "train-gpu.lock"):
+        assert packages <= set(pins(lock))

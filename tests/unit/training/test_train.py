@@ -93,6 +93,30 @@ def test_same_seed_same_weights_bit_for_bit(tiny_octoview, write_examples, run):
     assert not all(np.array_equal(one, two) for one, two in zip(first, other, strict=True))
 
 
+def test_a_run_that_has_trained_takes_its_model_while_it_is_whole_and_of_the_same(
+    tiny_octoview, write_examples, run, tmp_path, caplog
+):
+    write_examples(tiny_octoview, **_splits(tiny_octoview))
+    caplog.set_level("INFO", "angiopipe")
+    once = ("training.epochs=1", "training.batch_size=4")
+    first = run("octoview", *once)
+    assert "training octoview" in caplog.text
+    weights = local_path(first.weights_uri)
+    written = weights.stat().st_mtime_ns
+    caplog.clear()
+    (tmp_path / "model.json").unlink()
+    assert run("octoview", *once) == first == ModelManifest.read(str(tmp_path / "model.json"))
+    assert weights.stat().st_mtime_ns == written
+    assert "training octoview" not in caplog.text
+    assert run("octoview", *once, seed=1).seed == 1
+    assert run("octoview", *once, "training.learning_rate=0.5").recipe.training.learning_rate == 0.5
+    caplog.clear()
+    weights.write_bytes(b"damaged")
+    last = run("octoview", *once, "training.learning_rate=0.5")
+    assert "weights are gone or changed; the model is trained again" in caplog.text
+    assert last.is_whole()
+
+
 def test_examples_of_another_preprocessing_are_refused(tiny_octoview, write_examples, run):
     write_examples(tiny_octoview, **_splits(tiny_octoview))
     with pytest.raises(
