@@ -20,8 +20,11 @@ def arguments_of(tmp_path):
         program.write_text('#!/bin/sh\nfor given in "$@"; do printf "%s\\0" "$given"; done\n')
         program.chmod(0o755)
 
+    ready = tmp_path / "ready"
+    ready.touch()  # Newer than the lock files, so that nothing is set up anew.
+
     def run(target: str, **variables: str) -> list[str]:
-        given = {"BIN": str(tmp_path), "READY": "Makefile", **variables}
+        given = {"BIN": str(tmp_path), "READY": str(ready), **variables}
         done = subprocess.run(
             ["make", "--no-print-directory", target, *(f"{name}={value}" for name, value in given.items())],
             cwd=ROOT, capture_output=True, text=True, check=True,
