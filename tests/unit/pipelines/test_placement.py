@@ -153,7 +153,10 @@ def test_an_object_store_of_ones_own_is_reached_with_credentials_from_a_secret()
     for container, told in executors(compiled("training", ALONE)).values():
         env = {one["name"]: one["value"] for one in container["env"]}
         assert env["AWS_ENDPOINT_URL"] == "http://seaweedfs.kubeflow:9000"
-        assert {each["secretName"] for each in told["secretAsEnv"]} == {"mlpipeline-minio-artifact", "mlflow-steps"}
+        assert {each["secretName"] for each in told["secretAsEnv"]} == {
+            "mlpipeline-minio-artifact",
+            "mlflow-steps",
+        }
 
 
 def test_the_same_settings_give_the_same_bytes(package):
