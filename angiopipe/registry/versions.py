@@ -58,10 +58,10 @@ def store_model(
 
 
 def has_files(uri: str) -> bool:
-    """Whether the store has any of a model's files, `models:/...`: a bucket that was lost has none."""
+    """Whether the store has a model's files, `models:/...`, told by its MLmodel: some stores keep empty folders."""
     import mlflow
 
-    return bool(mlflow.artifacts.list_artifacts(artifact_uri=uri))
+    return any(file.path.rpartition("/")[2] == "MLmodel" for file in mlflow.artifacts.list_artifacts(uri))
 
 
 def add_version(tracking: Tracking, model: LoggedModel, name: str, tags: Mapping[str, str]) -> int:

@@ -14,6 +14,7 @@ from mlflow import MlflowClient
 from angiopipe.registry.aliases import CHAMPION, Aliases
 from angiopipe.registry.champion import history, rollback
 from angiopipe.registry.consumer import UnservableModel
+from angiopipe.registry.ledger import DamagedLedger
 from angiopipe.registry.promote import promote
 from angiopipe.registry.register import RegistrationManifest, register
 from angiopipe.registry.tracking import LostRun, RunKey, open_run
@@ -56,6 +57,7 @@ class Team:
     def faults(self) -> list[str]:
         with pytest.raises(ValueError, match="expected what belongs together") as caught:
             self.verify()
+        print(caught.value)
         return [line.strip() for line in str(caught.value).splitlines()[1:]]
 
     def back_up(self) -> None:
@@ -119,7 +121,6 @@ def test_the_drill(team: Team, place: Place, capsys: pytest.CaptureFixture[str])
     assert fault.startswith("run new: it registered version 2, which is not there")
     assert team.register("new").version == 2
     team.promote(2)
-    team.verify()
 
     # The files: whoever would load them is told, and the runs still have them.
     team.lose_the_files()
@@ -142,10 +143,10 @@ def test_the_drill(team: Team, place: Place, capsys: pytest.CaptureFixture[str])
     assert "the ledger says version 2, MLflow's alias points to version 1" in fault
     team.log_in("anna")
     history(tracking_uri=team.server.uri, repair=True)
-    team.verify()
     team.log_in("admin")
     client.delete_model_version(f"{MODEL}-ledger", "2")
-    assert any("is not in the log" in fault or "the ledger was deleted" in fault for fault in team.faults())
+    with pytest.raises(DamagedLedger, match="is not in the log"):
+        history(tracking_uri=team.server.uri)
     team.lose_the_database()
     team.restore()
     team.verify()

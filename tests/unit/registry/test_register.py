@@ -226,11 +226,12 @@ def test_an_unknown_run_id_is_named(registered: Registered, monkeypatch: pytest.
 
 @pytest.mark.slow
 def test_files_that_were_lost_are_stored_anew_and_add_no_version(registered: Registered) -> None:
-    [found] = Path(registered.arguments["data_root"]).rglob("MLmodel")
-    before = set(found.parent.rglob("*"))
-    shutil.rmtree(found.parent)
+    [output] = registered.run.outputs.model_outputs
+    [folder] = Path(registered.arguments["data_root"]).rglob(output.model_id)
+    before = set(folder.rglob("*"))
+    shutil.rmtree(folder)
     assert register(**registered.arguments) == registered.registration
-    assert set(found.parent.rglob("*")) == before
+    assert set(folder.rglob("*")) == before
 
 
 def test_a_run_that_is_not_there_any_more_is_told_and_begun_anew(
