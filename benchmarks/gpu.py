@@ -19,13 +19,16 @@ from __future__ import annotations
 import json
 import os
 import statistics
+import sys
 import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import tyro
-from training import Ours, examples_of, studies_in
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from benchmarks.training import Ours, examples_of, studies_in
 
 COMPARED = 5
 LEAST_ROUNDS, MOST_ROUNDS = 2, 12
@@ -122,7 +125,7 @@ def _of_recipe(studies: Path, recipe: str, kind: str, until: float) -> dict[str,
     examples = examples_of(studies, recipe, overrides)
     print(f"{recipe}, {' '.join(SIZES[kind, recipe])}")
     cpu = Ours(examples, overrides, tf.distribute.OneDeviceStrategy("/cpu:0"), recipe).losses(COMPARED)
-    ways = {}
+    ways: dict[str, Way] = {}
     for way, fields in WAYS.items():
         if ways and time.monotonic() > until:
             print(f"  {way} is left out: no time is left for it")

@@ -150,7 +150,7 @@ def test_a_job_beyond_its_deadline_is_ended_by_the_cluster_and_told(start, clust
 
 
 def test_an_evicted_worker_is_told_from_one_that_failed(start, cluster):
-    launched = start("evicted")
+    launched = start("evicted", relaunches=0)
     evicted, other = launched.pods(2)
     for pod in (evicted, other):
         cluster.tell_running(pod)
@@ -160,6 +160,27 @@ def test_an_evicted_worker_is_told_from_one_that_failed(start, cluster):
     assert isinstance(error, WorkerFailed)
     assert "EvictionByEvictionAPI" in str(error)
     assert launched.trainjobs() == []
+
+
+def test_an_evicted_workers_job_is_launched_again_under_another_name(start, cluster, monkeypatch):
+    # No kubelet is there that would let go of the peer's pod.
+    monkeypatch.setattr("angiopipe.cluster.launcher._LAST_PODS_SECONDS", 5.0)
+    launched = start("again-after-eviction", relaunches=1)
+    evicted, other = launched.pods(2)
+    for pod in (evicted, other):
+        cluster.tell_running(pod)
+    time.sleep(2)
+    cluster.evict(evicted)
+    launched.job = launched.job.next
+    pods = launched.pods(2)
+    assert launched.trainjobs() == [launched.job.name]
+    for pod in pods:
+        cluster.tell_running(pod)
+    time.sleep(2)
+    for pod in pods:
+        cluster.tell_ended(pod, 0)
+    assert launched.ended() is None
+    assert launched.trainjobs() == [launched.job.name]
 
 
 def test_a_suspended_job_is_told_to_wait_for_a_queue(start, cluster):

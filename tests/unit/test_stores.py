@@ -7,17 +7,20 @@ import logging
 import subprocess
 import sys
 
-import aiohttp
 import fsspec
+import gcsfs.core
 import pytest
-from botocore.exceptions import ConnectTimeoutError, EndpointConnectionError, NoCredentialsError
+import s3fs.core
 from fsspec.implementations.memory import MemoryFileSystem
 
 from angiopipe import storage, stores
 
+# What the drivers raise is of their own clients.
+aiohttp, botocore = gcsfs.core.aiohttp, s3fs.core.botocore.exceptions
+
 AWAY = {
-    "a closed port": EndpointConnectionError(endpoint_url="http://127.0.0.1:9"),
-    "no way there": ConnectTimeoutError(endpoint_url="http://10.0.0.1"),
+    "a closed port": botocore.EndpointConnectionError(endpoint_url="http://127.0.0.1:9"),
+    "no way there": botocore.ConnectTimeoutError(endpoint_url="http://10.0.0.1"),
     "a connection that breaks off": aiohttp.ServerDisconnectedError(),
     "an answer cut short": aiohttp.ClientPayloadError("Response payload is not completed"),
     "a reset": ConnectionResetError(errno.ECONNRESET, "Connection reset by peer"),
@@ -26,7 +29,7 @@ AWAY = {
     "InternalError": OSError(errno.EREMOTEIO, "We encountered an internal error."),
 }
 REFUSES = {
-    "credentials": NoCredentialsError(),
+    "credentials": botocore.NoCredentialsError(),
     "a right": PermissionError("Access Denied"),
     "a request": OSError(errno.EINVAL, "The specified bucket is not valid."),
     "a defect": KeyError("x"),
