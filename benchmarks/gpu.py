@@ -1,6 +1,6 @@
 """What mixed precision and XLA bring on one GPU, and whether it learns what a CPU learns: ten minutes at most.
 
-    .venv/bin/python benchmarks/gpu.py [--minutes 8]
+    .venv/bin/python benchmarks/gpu.py [--minutes 7]
 
 Makes 96 easy studies and trains octoview and a shrunken coding_vessels on them in float32 and in mixed
 precision, each with and without XLA, on the first GPU; where there is none on the CPU, smaller, and says so.
@@ -86,7 +86,7 @@ class Way:
         return statistics.median(self.steps)
 
 
-def main(minutes: float = 8.0) -> None:
+def main(minutes: float = 7.0) -> None:
     """Prints a line for each way, then the JSON.
 
     Args:
