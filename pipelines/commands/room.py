@@ -43,16 +43,15 @@ def refuse_what_no_node_holds(
         return
     except ClusterError as error:
         raise PipelineError(f"{where}: {error}") from None
-    demands = _demands(package, values)
-    whys = {one.name: why_unplaceable(one, nodes) for one in demands}
+    whys = {one.name: why_unplaceable(one, nodes) for one in _demands(package, values)}
     faults = [f"  {name}: {why}" for name, why in whys.items() if why]
     cordoned = sum(map(is_cordoned, nodes))
-    counted = f"{len(nodes) - cordoned} nodes" + (f" ({cordoned} cordoned)" if cordoned else "")
+    counted = f"nodes: {len(nodes) - cordoned}" + (f", and {cordoned} cordoned" if cordoned else "")
     if not faults:
-        note(f"nodes   {where}: each of {len(demands)} kinds of pods fits its {counted} when they are empty")
+        note(f"{where}: every step fits its nodes when they are empty ({counted})")
         return
     found = "\n".join(
-        [f"{where}: expected nodes that hold every step when they are empty, found {counted}:", *faults]
+        [f"{where}: expected every step to fit its nodes when they are empty ({counted}), found:", *faults]
     )
     if settings.autoscaled:
         note(f"{found}\nnot refused, as the settings have `autoscaled`: the autoscaler has to add nodes")

@@ -45,7 +45,7 @@ def refused(settings: str, *arguments: str, command: str = "submit") -> str:
 def test_what_fits_is_told_and_starts(api, kubeflow, write_settings, capsys):
     submit(write_settings(context="hospital", pools=GPU, steps={"train": ON_GPU}))
     printed = capsys.readouterr().out
-    assert "context hospital: each of 8 kinds of pods fits its 2 nodes when they are empty" in printed
+    assert "context hospital: every step fits its nodes when they are empty (nodes: 2)" in printed
     assert "not checked" not in printed
     assert len(kubeflow.sent("POST", "/runs")) == 1
     assert [one.path for one in api.requests] == ["/api/v1/nodes"]
@@ -67,7 +67,7 @@ def test_one_error_names_every_step_that_no_node_holds(api, kubeflow, write_sett
         },
     )
     assert refused(settings, "--cluster-settings", job, *arguments) == (
-        "context hospital: expected nodes that hold every step when they are empty, found 2 nodes:\n"
+        "context hospital: expected every step to fit its nodes when they are empty (nodes: 2), found:\n"
         "  audit: the nodes that are large enough (gpu-1) have taints that it does not tolerate: "
         "nvidia.com/gpu=present:NoSchedule; add them to tolerations\n"
         "  evaluate: there is no node with the labels gpu=mi300; correct node_selector, or label or add nodes\n"
@@ -111,7 +111,9 @@ def test_nodes_that_are_added_when_pods_wait_are_no_reason_to_refuse(api, kubefl
 def test_a_cordoned_node_is_not_there_and_is_counted(api, write_settings):
     api.nodes = [make_node("small"), make_node("large", cpu="31850m", cordoned=True)]
     told = refused(write_settings(context="hospital", steps={"ingest": {"cpu": "8"}}))
-    assert "found 1 nodes (1 cordoned):\n  ingest: it asks for cpu 8, of which no node has more" in told
+    assert (
+        "(nodes: 1, and 1 cordoned), found:\n  ingest: it asks for cpu 8, of which no node has more" in told
+    )
 
 
 def test_a_step_that_only_launches_needs_no_room_for_training(api, kubeflow, write_settings, capsys):
@@ -120,7 +122,7 @@ def test_a_step_that_only_launches_needs_no_room_for_training(api, kubeflow, wri
     api.nodes[0] = make_node("small", memory="4194304Ki")
     submit(write_settings(context="hospital"), "--cluster-settings", job, "--dry-run")
     printed = capsys.readouterr().out
-    assert "each of 9 kinds of pods fits" in printed
+    assert "every step fits its nodes" in printed
     assert "  train        cpu 250m, memory 512Mi\n" in printed
 
 
