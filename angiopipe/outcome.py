@@ -92,8 +92,8 @@ def _account(data_root: str, run_id: str, state: str) -> dict[str, Any]:
         reason = f"what its steps left cannot be read: {in_words(error)}"
     text = f"run {run_id}: {ended}: {reason}"
     if ended == "failed":
-        on_a_cluster = "KUBERNETES_SERVICE_HOST" in os.environ
-        text += f"; {resume_in_words(run_id, '' if on_a_cluster else data_root)}"
+        # Kubeflow names its pods to their steps; a notebook in a cluster is a machine of its own.
+        text += f"; {resume_in_words(run_id, '' if os.environ.get('KFP_POD_NAME') else data_root)}"
     return {
         "kind": "outcome",
         "run_id": run_id,

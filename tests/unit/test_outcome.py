@@ -119,7 +119,7 @@ def test_a_step_that_was_killed_is_named_whatever_an_earlier_try_of_it_left(tmp_
 
 @pytest.mark.parametrize("cause", ["nothing was left", "an error", "killed", "the data root is away"])
 def test_every_failed_run_ends_with_the_command_that_goes_on_with_it(tmp_path, webhook, monkeypatch, cause):
-    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+    monkeypatch.setenv("KFP_POD_NAME", "retraining-x-system-container-impl-1")
     webhook.answers[:] = [200]
     if cause == "an error":
         with pytest.raises(FaultyStudies):
@@ -143,7 +143,8 @@ def test_every_failed_run_ends_with_the_command_that_goes_on_with_it(tmp_path, w
     assert account["text"].count("\n") == 0
 
 
-def test_the_command_of_a_run_on_this_machine_names_its_data_root_as_a_shell_reads_it(tmp_path):
+def test_the_command_of_a_run_on_this_machine_names_its_data_root_as_a_shell_reads_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")  # As in a cluster's notebook.
     text = told(tmp_path / "it's a root", FAILED)["text"]
     (command,) = re.findall("to go on from there: (.*)$", text)
     assert shlex.split(command)[-2:] == ["--data-root", str(tmp_path / "it's a root")]
