@@ -22,6 +22,8 @@ EXPECTED = (ValueError, OSError, FloatingPointError)
 
 DEFECT = "a defect of angiopipe: report it, with the traceback (CONTRIBUTING.md says how)"
 
+KEPT = "what was finished is kept"
+
 ONE_WISH_SECONDS = 2.0
 """A step hears Ctrl-C from the terminal, and at once SIGTERM because its pipeline has."""
 
@@ -69,7 +71,7 @@ class Stopped(KeyboardInterrupt):
     """A signal asked the process to end."""
 
     def __init__(self, number: int):
-        super().__init__(f"stopped by {signal.Signals(number).name}; what was finished is kept")
+        super().__init__(f"stopped by {signal.Signals(number).name}; {KEPT}")
         self.code, self.time = 128 + number, time.monotonic()
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shlex
 import time
 import urllib.error
 import urllib.request
@@ -17,7 +18,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from angiopipe import storage
-from angiopipe.ending import in_words
+from angiopipe.ending import KEPT, in_words
 from angiopipe.step import killed_in_words, run_folder, step, unfinished
 
 log = logging.getLogger(__name__)
@@ -46,7 +47,8 @@ def outcome(state: str, out: str, data_root: str, run_id: str = "local", webhook
         ANGIOPIPE_WEBHOOK, and where that is empty too, the file is all.
 
     Returns:
-      `kind` ("outcome"), `run_id`, `outcome`, `reason`, `text` (one line, which chat programs show), `failure` (step,
+      `kind` ("outcome"), `run_id`, `outcome`, `reason`, `text` (one line, which chat programs show;
+      of a failed run with the command that goes on with it), `failure` (step,
       error, message, faults, last_log_lines; None unless a step failed), `news` and `promotion` (the
       manifests, None where the run did not come to them).
 
@@ -67,6 +69,18 @@ def outcome(state: str, out: str, data_root: str, run_id: str = "local", webhook
     return account
 
 
+def resume_in_words(run_id: str, data_root: str = "") -> str:
+    """How to go on with a run that failed.
+
+    Args:
+      run_id: of the run.
+      data_root: of a run on this machine; empty is one on Kubeflow.
+    """
+    where = ["--data-root", data_root] if data_root else []
+    command = shlex.join(["python", "-m", "pipelines", "resume", run_id, *where])
+    return f"{KEPT}; to go on from there: {command}"
+
+
 def _account(data_root: str, run_id: str, state: str) -> dict[str, Any]:
     folder, failure, killed, news, promotion = run_folder(data_root, run_id), None, "", None, None
     try:
@@ -76,12 +90,16 @@ def _account(data_root: str, run_id: str, state: str) -> dict[str, Any]:
     except OSError as error:
         ended = "failed" if state == FAILED else "ended"
         reason = f"what its steps left cannot be read: {in_words(error)}"
+    text = f"run {run_id}: {ended}: {reason}"
+    if ended == "failed":
+        # Kubeflow names its pods to their steps; a notebook in a cluster is a machine of its own.
+        text += f"; {resume_in_words(run_id, '' if os.environ.get('KFP_POD_NAME') else data_root)}"
     return {
         "kind": "outcome",
         "run_id": run_id,
         "outcome": ended,
         "reason": reason,
-        "text": f"run {run_id}: {ended}: {reason}",
+        "text": text,
         "failure": failure,
         "news": news,
         "promotion": promotion,
@@ -96,7 +114,7 @@ def _ending(
     promotion: dict[str, Any] | None,
 ) -> tuple[str, str]:
     if failure:
-        return "failed", f"{failure['step']} failed: {failure['message'].partition(chr(10))[0]}"
+        return "failed", f"{failure['step']} failed: {failure['message'].partition(chr(10))[0].rstrip(':')}"
     if killed:
         return "failed", killed
     if state == FAILED:

@@ -146,6 +146,8 @@ class Settings(_Fields):
       service_account: that pods run as; empty is the installation's default.
       ca_file: certificates to trust instead of the system's.
       request_seconds: how long one answer may take.
+      context: of this machine's kubeconfig, leads to the cluster where the pods run, whose nodes are then looked at.
+      autoscaled: nodes are added there when pods wait for them, so that what no node could hold is told, not refused.
       token: for an installation that asks for one; only from the environment.
       images: instead of the components' own, by name: base, train. A digest is resolved for a tag.
       pin_images: whether `submit` and `schedule` refuse a tag whose digest cannot be had.
@@ -169,6 +171,8 @@ class Settings(_Fields):
     service_account: str = ""
     ca_file: str = ""
     request_seconds: float = Field(default=30, gt=0)
+    context: str = ""
+    autoscaled: bool = False
     token: SecretStr = SecretStr("")
     images: dict[str, str] = {}
     pin_images: bool = True

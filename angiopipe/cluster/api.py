@@ -15,10 +15,11 @@ from typing import Any
 
 import kubernetes
 import urllib3
+import yaml
 from kubernetes.client import ApiException
 
 from angiopipe.cluster.errors import ClusterError
-from angiopipe.cluster.refusals import in_words
+from angiopipe.cluster.refusals import ANONYMOUS, in_words
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +60,7 @@ class Api:
           ClusterError: there is neither.
         """
         self.namespace = namespace
-        self.configuration = configuration or _configuration()
+        self.configuration = configuration or configuration_of()
         self._patience = patience_seconds
         # A pair: of a single float the client makes no time-out at all, without a word.
         self._request_seconds = request_seconds
@@ -153,6 +154,10 @@ class Refused(ClusterError):
     pass
 
 
+class Forbidden(Refused):
+    pass
+
+
 class NotFound(Refused):
     pass
 
@@ -161,14 +166,24 @@ class AlreadyExists(Refused):
     pass
 
 
-def _configuration() -> kubernetes.client.Configuration:
+def configuration_of(context: str = "") -> kubernetes.client.Configuration:
+    """How to reach the cluster that the kubeconfig has under a name; without one the pod's own, or the current one.
+
+    Raises:
+      ClusterError: there is none.
+    """
     configuration = kubernetes.client.Configuration()
     try:
-        if "KUBERNETES_SERVICE_HOST" in os.environ:
+        if "KUBERNETES_SERVICE_HOST" in os.environ and not context:
             kubernetes.config.load_incluster_config(configuration)
         else:
-            kubernetes.config.load_kube_config(client_configuration=configuration)
-    except kubernetes.config.ConfigException as error:
+            kubernetes.config.load_kube_config(context=context or None, client_configuration=configuration)
+    except (kubernetes.config.ConfigException, yaml.YAMLError) as error:
+        if context:
+            raise ClusterError(
+                f"expected a context of this name in the kubeconfig, found none ({error}); correct `context`, or name "
+                "the kubeconfig in KUBECONFIG"
+            ) from None
         raise ClusterError(
             f"expected a cluster to train on, found none ({error}); run inside a pod, or name a kubeconfig in "
             "KUBECONFIG"
@@ -208,4 +223,5 @@ def _refusal(error: Exception, method: str, path: str, namespace: str) -> Refuse
         return NotFound(message)
     if status == 409:
         return AlreadyExists(message)
-    return Refused(in_words(status, message, method, path, namespace))
+    known = status == 403 and ANONYMOUS not in message
+    return (Forbidden if known else Refused)(in_words(status, message, method, path, namespace))

@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 
 APPLY = "kubectl apply -k infra/base/training"
+ANONYMOUS = "system:anonymous"
+"""Whom the cluster takes a request for that came without credentials."""
+
 _VERBS = {"POST": "create", "DELETE": "delete", "GET": "read"}
 
 
@@ -19,7 +22,8 @@ def in_words(status: int, message: str, method: str, path: str, namespace: str) 
       namespace: in which it works.
     """
     kind = "logs of pods" if path.endswith("/log") else _kind(path)
-    wanted = f"namespace {namespace}: expected to {_VERBS.get(method, method)} {kind}"
+    where = f"namespace {namespace}: " if namespace else ""
+    wanted = f"{where}expected to {_VERBS.get(method, method)} {kind}"
     remedy = {401: _LOG_IN, 403: _forbidden(message), 404: _absent(message, namespace)}.get(status, _CORRECT)
     return f"{wanted}, found status {status}: {message}; {remedy}"
 
@@ -32,10 +36,12 @@ _CORRECT = "correct the cluster settings (docs/cluster-training.md)"
 
 
 def _kind(path: str) -> str:
-    return next((kind for kind in ("trainjobs", "pods", "events") if kind in path.split("/")), path)
+    return next((kind for kind in ("trainjobs", "pods", "events", "nodes") if kind in path.split("/")), path)
 
 
 def _forbidden(message: str) -> str:
+    if ANONYMOUS in message:
+        return _LOG_IN
     if "must be created before" in message:
         return f"the runtime is missing: {APPLY}, or correct `runtime`"
     if "exceeded quota" in message:
@@ -44,6 +50,8 @@ def _forbidden(message: str) -> str:
         return "an admission webhook refuses this TrainJob: correct what it names"
     user = re.search(r'User "([^"]+)"', message)
     who = user[1] if user else "the step's service account"
+    if 'resource "nodes"' in message:
+        return f"the role that lets {who} list nodes is an administrator's to give"
     return f"{who} lacks the role angiopipe-train-launcher: {APPLY}, and bind the role to it"
 
 

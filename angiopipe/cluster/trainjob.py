@@ -103,7 +103,7 @@ class TrainJob:
                 "args": [_literal(argument) for argument in self.arguments],
                 "env": _environment(settings),
                 "numNodes": settings.workers,
-                "resourcesPerNode": _resources(settings),
+                "resourcesPerNode": resources(settings),
             },
             "runtimePatches": [_patch(settings, self._labels())],
         }
@@ -145,7 +145,7 @@ def _environment(settings: ClusterSettings) -> list[dict[str, Any]]:
     ]
 
 
-def _resources(settings: ClusterSettings) -> dict[str, dict[str, str]]:
+def resources(settings: ClusterSettings) -> dict[str, dict[str, str]]:
     fixed = {"memory": settings.memory}
     if settings.gpus:
         fixed[settings.gpu_resource] = str(settings.gpus)
@@ -155,7 +155,7 @@ def _resources(settings: ClusterSettings) -> dict[str, dict[str, str]]:
 
 def _patch(settings: ClusterSettings, labels: Mapping[str, str]) -> dict[str, Any]:
     """What a TrainJob has no field for; its own labels do not reach its pods either."""
-    template = {"metadata": {"labels": dict(labels)}, "spec": _pod_patch(settings)}
+    template = {"metadata": {"labels": dict(labels)}, "spec": pod_patch(settings)}
     jobs = [{"name": CONTAINER, "template": {"spec": {"template": template}}}]
     return {
         "manager": "angiopipe/train",
@@ -163,7 +163,7 @@ def _patch(settings: ClusterSettings, labels: Mapping[str, str]) -> dict[str, An
     }
 
 
-def _pod_patch(settings: ClusterSettings) -> dict[str, Any]:
+def pod_patch(settings: ClusterSettings) -> dict[str, Any]:
     tolerations = list(settings.tolerations)
     if settings.gpus:
         # Clouds taint the nodes of a GPU pool so.

@@ -6,14 +6,14 @@ import fcntl
 import json
 import os
 import posixpath
-import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
 from angiopipe import storage
-from angiopipe.ending import Stopped
+from angiopipe.ending import KEPT, Stopped
+from angiopipe.outcome import resume_in_words
 from angiopipe.step import run_folder
 from pipelines.code import code_version
 from pipelines.errors import PipelineError
@@ -43,13 +43,10 @@ def noted(pipeline: str, values: dict[str, Any]) -> Iterator[None]:
         try:
             yield
         except (PipelineError, Stopped) as error:
-            error.args = (f"{error}; to go on from there: {command(root, run_id)}",)
+            said = str(error).removesuffix(f"; {KEPT}")
+            error.args = (f"{said}; {resume_in_words(run_id, root)}",)
             raise
         _write(root, run_id, {**note, "succeeded": True})
-
-
-def command(data_root: str, run_id: str) -> str:
-    return shlex.join(["python", "-m", "pipelines", "resume", run_id, "--data-root", data_root])
 
 
 def resumed_here(run_id: str, data_root: str) -> tuple[str, dict[str, Any]]:

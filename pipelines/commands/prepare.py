@@ -8,6 +8,7 @@ from typing import Any
 
 from pipelines.arguments import Options
 from pipelines.commands.reach import refuse_what_pods_cannot_reach
+from pipelines.commands.room import refuse_what_no_node_holds
 from pipelines.images import pinned
 from pipelines.package import Package, compile_package
 from pipelines.settings import Settings
@@ -39,12 +40,13 @@ def prepare(
       The package, and the version's name.
 
     Raises:
-      PipelineError: pods cannot reach what a parameter or the settings name, an image's digest cannot be had, or
-        there is no commit to name.
+      PipelineError: pods cannot reach what a parameter or the settings name, no node could hold a step, an
+        image's digest cannot be had, or there is no commit to name.
     """
     refuse_what_pods_cannot_reach(settings, values)
     defaults = settings.parameters_of(pipeline)
     package = compile_package(pipeline, settings, defaults, values)
+    refuse_what_no_node_holds(settings, package, values)
     if settings.pin_images and not options.unpinned:
         by_digest = pinned(settings, package.images)
         if by_digest != settings:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from angiopipe.outcome import resume_in_words
 from pipelines.errors import PipelineError
 from pipelines.failures import causes
 from pipelines.kubeflow.api import Kubeflow
@@ -39,7 +40,3 @@ def wait(kubeflow: Kubeflow, run_id: str, steps: Sequence[str], data_root: str, 
     first = f"run {run_id}: {state_of(run).lower()} after {seconds(run):.0f} s; failed: {failed}"
     told = [first, *causes(kubeflow, run, run_id, steps, data_root), resume_in_words(run_id)]
     raise PipelineError("\n".join(told))
-
-
-def resume_in_words(run_id: str) -> str:
-    return f"what was finished is kept; to go on from there: python -m pipelines resume {run_id}"

@@ -40,23 +40,9 @@ class Run(NamedTuple):
     printed: str
 
 
-def run_pipeline(
-    data_root: Path, images: str, labels: str, recipe: str, clinical: str = "", more: Sequence[str] = ()
-) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "pipelines", "run", "training", "--images", images, "--labels", labels]
-    options = [
-        "--data-root",
-        str(data_root),
-        "--recipe",
-        recipe,
-        *(["--clinical", clinical] if clinical else []),
-        "--overrides",
-        "training.epochs=1",
-        *REDUCED[recipe],
-        *more,
-    ]
+def pipelines(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [*command, *options],
+        [sys.executable, "-m", "pipelines", *arguments],
         capture_output=True,
         text=True,
         cwd=ROOT,
@@ -64,9 +50,22 @@ def run_pipeline(
     )
 
 
+def run_pipeline(
+    data_root: Path, images: str, labels: str, recipe: str, clinical: str = "", more: Sequence[str] = ()
+) -> subprocess.CompletedProcess[str]:
+    options = ["--images", images, "--labels", labels, "--data-root", str(data_root), "--recipe", recipe]
+    told = ["--clinical", clinical] if clinical else []
+    overrides = ["training.epochs=1", *REDUCED[recipe]]
+    return pipelines("run", "training", *options, *told, "--overrides", *overrides, *more)
+
+
 def finished(data_root: Path, cohort, recipe: str) -> Run:
     clinical = str(Path(cohort.labels).with_name("clinical.csv")) if recipe in CLINICAL else ""
     done = run_pipeline(data_root, cohort.images, cohort.labels, recipe, clinical)
+    return left(data_root, done)
+
+
+def left(data_root: Path, done: subprocess.CompletedProcess[str]) -> Run:
     assert done.returncode == 0, done.stdout + done.stderr
     path = max(data_root.glob("runs/*/promotion.json"), key=lambda path: path.stat().st_mtime)
     return Run(path.parent, json.loads(path.read_text()), done.stdout)
@@ -197,8 +196,28 @@ def test_studies_that_cannot_be_scored_are_all_named(run):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("run", ["kium_vgg16"], indirect=True)  # the smallest; once is enough
-def test_a_second_run_reuses_the_data_and_its_equal_model_passes_the_gate(run, cohort):
-    second = finished(run.folder.parents[1], cohort, "kium_vgg16")
+def test_a_second_run_whose_registry_failed_goes_on_untrained_and_its_equal_model_passes_the_gate(
+    run, cohort, tmp_path
+):
+    root = run.folder.parents[1]
+    database = (root / "mlflow.db").rename(tmp_path / "mlflow.db")
+    (root / "mlflow.db").mkdir()  # In the way of MLflow's database.
+    failed = run_pipeline(root, cohort.images, cohort.labels, "kium_vgg16")
+    (root / "mlflow.db").rmdir()
+    database.rename(root / "mlflow.db")
+    assert failed.returncode == 1
+    assert "register failed: " in failed.stderr
+    command = shlex.split(failed.stderr.splitlines()[-1].partition("; to go on from there: ")[2])
+    assert command[:4] == ["python", "-m", "pipelines", "resume"], failed.stderr
+    (folder,) = (path for path in (root / "runs").iterdir() if path != run.folder)
+    weights = folder / "model" / "model.weights.h5"
+    written = weights.stat().st_mtime_ns
+    second = left(root, pipelines(*command[3:]))
+    assert second.folder == folder
+    assert "trained already by this run, reused" in second.printed
+    assert weights.stat().st_mtime_ns == written
+    assert json.loads((folder / "run.json").read_text())["succeeded"] is True
+    assert not list((folder / "failures").iterdir())
     assert second.printed.count("unchanged, reused") == 2
     assert second.promotion["version"] == 2
     assert second.promotion["outcome"] == "passed"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
@@ -88,7 +90,10 @@ def test_a_failed_run_names_the_step_its_faults_and_its_last_lines(tmp_path):
         validate(data_root=str(tmp_path))
     account = told(tmp_path, FAILED)
     assert account["outcome"] == "failed"
-    assert account["text"] == "run local: failed: validate failed: 2 faults:"
+    assert account["text"] == (
+        "run local: failed: validate failed: 2 faults; what was finished is kept; to go on from there: "
+        f"python -m pipelines resume local --data-root {tmp_path}"
+    )
     assert account["failure"]["faults"] == ["study 1: expected x", "study 2: expected y"]
     assert "last_log_lines" in account["failure"]
 
@@ -110,6 +115,44 @@ def test_a_step_that_was_killed_is_named_whatever_an_earlier_try_of_it_left(tmp_
         "mostly for memory (OOMKilled, exit code 137), of which it had 6,144 MB; give it more (steps.validate.memory in "
         "the settings)"
     )
+
+
+@pytest.mark.parametrize("cause", ["nothing was left", "an error", "killed", "the data root is away"])
+def test_every_failed_run_ends_with_the_command_that_goes_on_with_it(tmp_path, webhook, monkeypatch, cause):
+    monkeypatch.setenv("KFP_POD_NAME", "retraining-x-system-container-impl-1")
+    webhook.answers[:] = [200]
+    if cause == "an error":
+        with pytest.raises(FaultyStudies):
+            validate(data_root=str(tmp_path))
+    elif cause == "killed":
+        (tmp_path / "runs" / "local" / "steps").mkdir(parents=True)
+        begun = {"step": "train", "began": "2026-11-28T22:00:00+00:00", "memory_mb": 6144}
+        (tmp_path / "runs" / "local" / "steps" / "train.begun").write_text(json.dumps(begun))
+    elif cause == "the data root is away":
+        (tmp_path / "runs").write_text("in the way")
+        (tmp_path / "runs").rename(tmp_path / "root")
+    root = tmp_path / ("root" if cause == "the data root is away" else "")
+    try:
+        outcome(state=FAILED, out=str(tmp_path / "out.json"), data_root=str(root), webhook=url(webhook))
+    except OSError:
+        assert cause == "the data root is away"
+    ((_, account),) = webhook.taken
+    assert account["text"].endswith(
+        "; what was finished is kept; to go on from there: python -m pipelines resume local"
+    )
+    assert account["text"].count("\n") == 0
+
+
+def test_the_command_of_a_run_on_this_machine_names_its_data_root_as_a_shell_reads_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")  # As in a cluster's notebook.
+    text = told(tmp_path / "it's a root", FAILED)["text"]
+    (command,) = re.findall("to go on from there: (.*)$", text)
+    assert shlex.split(command)[-2:] == ["--data-root", str(tmp_path / "it's a root")]
+
+
+@pytest.mark.parametrize("state", ["SUCCEEDED", "CANCELED"])
+def test_a_run_that_did_not_fail_is_not_to_be_gone_on_with(tmp_path, state):
+    assert "resume" not in told(tmp_path, state)["text"]
 
 
 def test_the_webhook_is_told_of_a_data_root_that_is_away(tmp_path, webhook):

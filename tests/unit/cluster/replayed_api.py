@@ -1,6 +1,6 @@
 """A replayed Kubernetes API: a real HTTP server on loopback that goes through states a cluster was seen in.
 
-It knows TrainJobs, pods, events and pod logs. What it tells is a list of frames, each the state of one
+It knows TrainJobs, pods, events, pod logs and nodes. What it tells is a list of frames, each the state of one
 moment, in Kubernetes' shapes; states, reasons and their order were noted on a cluster with Kubeflow
 Trainer 2.3, the objects around them are written by hand, not recorded. Looking at the
 TrainJob moves on to the next frame, and the last one stays.
@@ -69,6 +69,7 @@ class ReplayedApi:
       answers: the next requests they fit are answered so.
       jobs: the TrainJobs that there are.
       requests: all that came.
+      nodes: of the cluster.
       runtimes: the ClusterTrainingRuntimes that there are.
       on_delete: called before a deletion is answered.
       node_in_berlin: log lines are stamped in the node's time, an hour ahead of UTC.
@@ -85,6 +86,7 @@ class ReplayedApi:
         self.answers: list[Answer] = []
         self.jobs: dict[str, Object] = {}
         self.requests: list[Request] = []
+        self.nodes: list[Object] = []
         self.runtimes = {"angiopipe-tensorflow"}
         self.on_delete: Callable[[], None] = lambda: None
         self.create_seconds = 0.0
@@ -163,12 +165,7 @@ class _Handler(ApiHandler):
         request = Request(method, path, query, json.loads(content or b"{}"), time.monotonic())
         planned = self.api.answer_to(request)
         if planned:
-            if planned.after:
-                planned.after()
-            if planned.status is None:
-                self._cut()
-            else:
-                self._refuse(planned.status, planned.message, planned.headers)
+            self._answer(planned)
             return
         parts = path.strip("/").split("/")
         if parts[0] == "apis" and "trainjobs" in parts:
@@ -180,10 +177,20 @@ class _Handler(ApiHandler):
             name = query["fieldSelector"].removeprefix("involvedObject.name=")
             events = [one for one in self.api.frame.events if one["involvedObject"]["name"] == name]
             self._tell({"kind": "EventList", "items": events})
+        elif path == "/api/v1/nodes":
+            self._tell({"kind": "NodeList", "items": self.api.nodes})
         elif parts[-1] == "log":
             self._log(parts[-2], query)
         else:
             self._refuse(404, "404 page not found")
+
+    def _answer(self, planned: Answer) -> None:
+        if planned.after:
+            planned.after()
+        if planned.status is None:
+            self._cut()
+        else:
+            self._refuse(planned.status, planned.message, planned.headers)
 
     def _trainjob(self, request: Request, name: str) -> None:
         if request.method == "POST":
