@@ -80,7 +80,11 @@ def test_a_version_is_found_by_its_recipes_digest(data):
 @pytest.mark.parametrize("name", OVERRIDES)
 def test_a_training_goes_on_from_the_releases_checkpoint(data, name, tmp_path, told):
     run, before = trained(data)[name]
-    made = train(examples_of(data, before), str(tmp_path / "m.json"), str(data), run, name, OVERRIDES[name])
+    arguments = (examples_of(data, before), str(tmp_path / "m.json"), str(data), run, name, OVERRIDES[name])
+    assert train(*arguments).weights_sha256 == before.weights_sha256
+    assert told.text.count("trained already by this run, reused") == 1
+    (data / "runs" / run / "model" / "manifest.json").unlink()  # As where it was ended before that.
+    made = train(*arguments)
     assert made.recipe == before.recipe
     assert told.text.count("resumed after step") == len(before.epochs_kept)
     assert made.best_epoch == before.best_epoch
