@@ -60,7 +60,12 @@ def test_where_no_record_can_be_written_the_error_is_told_all_the_same(tmp_path,
     printed, _ = begin(tmp_path, "raise ValueError('expected 8 views')", disk / "root").communicate(
         timeout=60
     )
-    assert printed.splitlines() == ["looking", f"{FAILED}look failed: expected 8 views"]
+    record = disk / "root" / "runs" / "r1" / "failures" / "look.json"
+    assert printed.splitlines() == [
+        "looking",
+        f"{FAILED}look failed: expected 8 views (no record could be left: {record}: no space left on device; free some "
+        "space there or choose another place, and start again)",
+    ]
 
 
 def test_a_defect_shows_its_traceback(tmp_path):
