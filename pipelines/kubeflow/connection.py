@@ -83,7 +83,7 @@ class Connection:
         until, pause = time.monotonic() + self._patience, _FIRST_PAUSE_SECONDS
         while True:
             try:
-                return self._send("GET", path, query, wanted=wanted)
+                return _object(self._request("GET", path, query, wanted=wanted), wanted)
             except (Unreachable, Refused) as error:
                 passing = isinstance(error, Unreachable) or error.status in _PASSING
                 if not passing or time.monotonic() + pause > until:
@@ -123,7 +123,7 @@ class Connection:
           The answer; empty where there is none, or one of another kind, such as a page for people.
         """
         try:
-            answer = self._request("GET", path, query, wanted=f"read {path}")
+            answer = self._request("GET", path, query, wanted=f"read {path}", prefix="")
         except Unreachable:
             return ""
         wanted = answer.status == 200 and answer.headers.get("Content-Type", "").startswith(kind)
@@ -136,41 +136,18 @@ class Connection:
           Refused: it will not.
           Unreachable: it did not answer in time, so that nobody knows whether it did.
         """
-        return self._send("POST", path, content=json.dumps(body or {}).encode(), wanted=wanted)
+        content = json.dumps(body or {}).encode()
+        return _object(self._request("POST", path, content=content, wanted=wanted), wanted)
 
     def delete(self, path: str, *, wanted: str) -> None:
-        self._send("DELETE", path, wanted=wanted)
+        _object(self._request("DELETE", path, wanted=wanted), wanted)
 
     def upload(
         self, path: str, query: Mapping[str, Any], name: str, content: bytes, *, wanted: str
     ) -> Object:
         """What the server answers to a file."""
         body, kind = urllib3.encode_multipart_formdata({"uploadfile": (name, content, "application/yaml")})
-        return self._send("POST", path, query, body, kind, wanted=wanted)
-
-    def _send(
-        self,
-        method: str,
-        path: str,
-        query: Mapping[str, Any] | None = None,
-        content: bytes | None = None,
-        kind: str = "application/json",
-        *,
-        wanted: str,
-    ) -> Object:
-        answer = self._request(method, f"{_PREFIX}{path}", query, content, kind, wanted=wanted)
-        if 300 <= answer.status < 400:
-            where = answer.headers.get("Location", "elsewhere")
-            raise refusal(wanted, 401, f"it leads to {where}, where one has to log in".encode())
-        if answer.status != 200:
-            raise refusal(wanted, answer.status, answer.data)
-        try:
-            found = json.loads(answer.data)
-        except ValueError:
-            found = None
-        if not isinstance(found, dict):
-            raise refusal(wanted, answer.status, answer.data)
-        return found
+        return _object(self._request("POST", path, query, body, kind, wanted=wanted), wanted)
 
     def _request(
         self,
@@ -181,8 +158,9 @@ class Connection:
         kind: str = "application/json",
         *,
         wanted: str,
+        prefix: str = _PREFIX,
     ) -> urllib3.BaseHTTPResponse:
-        url = f"{self.host}{path}" + (f"?{urlencode(query)}" if query else "")
+        url = f"{self.host}{prefix}{path}" + (f"?{urlencode(query)}" if query else "")
         headers = self._headers | ({"Content-Type": kind} if content is not None else {})
         try:
             return self._pool.request(method, url, body=content, headers=headers, redirect=False)
@@ -191,3 +169,19 @@ class Connection:
                 f"{self.host}: expected to {wanted}, found no answer ({type(error).__name__}: {error}); check "
                 "`host`, and that this machine reaches it"
             ) from None
+
+
+def _object(answer: urllib3.BaseHTTPResponse, wanted: str) -> Object:
+    """What a good answer says; anything else is a refusal."""
+    if 300 <= answer.status < 400:
+        where = answer.headers.get("Location", "elsewhere")
+        raise refusal(wanted, 401, f"it leads to {where}, where one has to log in".encode())
+    if answer.status != 200:
+        raise refusal(wanted, answer.status, answer.data)
+    try:
+        found = json.loads(answer.data)
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise refusal(wanted, answer.status, answer.data)
+    return found
