@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 from angiopipe import storage
 from angiopipe.ending import KEPT, in_words
-from angiopipe.step import killed_in_words, run_folder, step, unfinished
+from angiopipe.step import ended_badly, killed_in_words, run_folder, step
 
 log = logging.getLogger(__name__)
 
@@ -132,15 +132,11 @@ def _ending(
 def _failure(data_root: str, run_id: str) -> tuple[dict[str, Any] | None, str]:
     """The record of the step that failed, or what is known of steps that were killed.
 
-    Of several, as of siblings that ran at once, the first by name. A step that was killed left no record but that of an
-    earlier try.
+    Of several, as of siblings that ran at once, the first by name.
     """
-    begun = [one for one in unfinished(data_root, run_id) if one["step"] != "outcome"]
-    folder = storage.join(run_folder(data_root, run_id), "failures")
-    records = (_read(uri) for uri in storage.list_files(folder) if uri.endswith(".json"))
-    over = {"outcome", *(one["step"] for one in begun)}
-    failure = next((record for record in records if record and record["step"] not in over), None)
-    return failure, "; ".join(map(killed_in_words, begun))
+    records, begun = ended_badly(data_root, run_id)
+    failure = next((one for one in records.values() if one["step"] != "outcome"), None)
+    return failure, "; ".join(killed_in_words(one) for one in begun if one["step"] != "outcome")
 
 
 def _read(uri: str) -> dict[str, Any] | None:

@@ -78,6 +78,21 @@ def unfinished(data_root: str, run_id: str) -> list[dict[str, Any]]:
     return [json.loads(storage.read_text(uri)) for uri in uris if uri.endswith(_BEGUN)]
 
 
+def ended_badly(data_root: str, run_id: str) -> tuple[dict[str, dict[str, Any]], list[dict[str, Any]]]:
+    """The records that the failed steps of a run left, by URI, and the beginnings of those that left none.
+
+    A record of a step that is among the latter is of an earlier try, and left out.
+
+    Raises:
+      OSError: the data root cannot be read.
+    """
+    uris = storage.list_files(storage.join(run_folder(data_root, run_id), "failures"))
+    records = {uri: json.loads(storage.read_text(uri)) for uri in uris if uri.endswith(".json")}
+    begun = unfinished(data_root, run_id)
+    earlier = {one["step"] for one in begun}
+    return {uri: one for uri, one in records.items() if one["step"] not in earlier}, begun
+
+
 def killed_in_words(begun: dict[str, Any]) -> str:
     """What is known of a step that `unfinished` told of, and of why, and what to do."""
     name, limit = begun["step"], begun["memory_mb"]

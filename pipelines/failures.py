@@ -10,7 +10,7 @@ from typing import Any
 
 from angiopipe import storage
 from angiopipe.ending import in_words as error_in_words
-from angiopipe.step import killed_in_words, run_folder, unfinished
+from angiopipe.step import ended_badly, killed_in_words, run_folder
 from pipelines.kubeflow.answers import Object, text
 from pipelines.kubeflow.api import Kubeflow
 from pipelines.kubeflow.following import failed_steps
@@ -46,12 +46,12 @@ def left_behind(data_root: str, run_id: str) -> Left:
         return Left("", {}, {}, "the run's parameters name no data root")
     place = storage.join(run_folder(data_root, run_id), "failures")
     try:
-        records = [{**json.loads(storage.read_text(uri)), "uri": uri} for uri in storage.list_files(place)]
-        killed = {one["step"]: killed_in_words(one) for one in unfinished(data_root, run_id)}
+        records, begun = ended_badly(data_root, run_id)
+        failures = {one["step"]: {**one, "uri": uri} for uri, one in records.items()}
+        killed = {one["step"]: killed_in_words(one) for one in begun}
     except Exception as error:  # Each store's driver has errors of its own.
         return Left(place, {}, {}, error_in_words(error))
-    # What a killed step left is of an earlier try.
-    return Left(place, {one["step"]: one for one in records if one["step"] not in killed}, killed)
+    return Left(place, failures, killed)
 
 
 def causes(kubeflow: Kubeflow, run: Object, run_id: str, steps: Sequence[str], data_root: str) -> list[str]:
