@@ -13,9 +13,6 @@ from pipelines.kubeflow.steps import SUCCEEDED, seconds, state_of
 from pipelines.package import Package
 from pipelines.settings import Pool, Settings
 
-RUNS = 100
-"""How many of an experiment's last runs are looked through for one of the same pipeline."""
-
 
 def preview(kubeflow: Kubeflow, package: Package, values: Mapping[str, Any]) -> list[str]:
     """The steps with what each asks for, the TrainJob, and how long the last like run took, a line each."""
@@ -51,7 +48,7 @@ def _trainjob(values: Mapping[str, Any]) -> str:
 def _last_like(kubeflow: Kubeflow, pipeline: str) -> float:
     """Seconds that the last run of a pipeline took that succeeded; 0 where none is known."""
     experiment, pipeline_id = kubeflow.find_experiment(), kubeflow.find_pipeline(pipeline)
-    for run in kubeflow.last_runs(experiment, RUNS) if experiment and pipeline_id else ():
+    for run in kubeflow.last_runs(experiment) if experiment and pipeline_id else ():
         same = text(run, "pipeline_version_reference", "pipeline_id") == pipeline_id
         if same and is_finished(run) and state_of(run) == SUCCEEDED:
             return seconds(run)

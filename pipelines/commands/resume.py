@@ -8,9 +8,9 @@ from typing import Any
 
 from pipelines.arguments import parse_options
 from pipelines.commands.local_runs import resumed_here
-from pipelines.commands.prepare import VersionOptions, prepare
+from pipelines.commands.prepare import prepare
 from pipelines.commands.run import run_here
-from pipelines.commands.wait import wait
+from pipelines.commands.submit import StartOptions, start
 from pipelines.errors import PipelineError
 from pipelines.failures import work_of
 from pipelines.graphs import PIPELINES
@@ -21,28 +21,19 @@ from pipelines.kubeflow.steps import SUCCEEDED, state_of
 from pipelines.package import Package
 from pipelines.settings import Settings
 
-RUNS = 100
-"""How many of an experiment's last runs are looked through for one that goes on already."""
-
 _NOT_THE_WORK = frozenset({"resources", "env", "retryPolicy", "cachingOptions", "defaultValue"})
 """Fields of a package that say on what its steps run, and with what: a step that had too little memory may get more."""
 
 
 @dataclass(frozen=True)
-class ResumeOptions(VersionOptions):
+class ResumeOptions(StartOptions):
     """Starts a run with the parameters of one that failed, which goes on with what that one finished.
 
     Attributes:
       data_root: of a run on this machine (`run`); without it the run is Kubeflow's.
-      name: of the new run.
-      wait: follow the run and end with its outcome.
-      poll_seconds: between two looks while waiting.
     """
 
     data_root: str = ""
-    name: str = ""
-    wait: bool = False
-    poll_seconds: float = 10.0
 
 
 def resume(run_id: str, arguments: Sequence[str]) -> None:
@@ -67,13 +58,7 @@ def _resume_on_kubeflow(run_id: str, settings: Settings, options: ResumeOptions)
     values = at(run, "runtime_config", "parameters", default={}) | {"run_id": work}
     package, version = prepare(pipeline, settings, options, values)
     _refuse_another_package(package, spec, run_id)
-    pipeline_id, version_id, new = kubeflow.upload_version(package, version, settings.experiment)
-    print(f"version {version}: {'uploaded' if new else 'exists already'}")
-    name = options.name or f"{pipeline} {version}, resumes {work}"
-    resumed = kubeflow.start_run(name, pipeline_id, version_id, values)
-    print(f"run     {kubeflow.run_url(resumed)}, goes on with the work of {work}", flush=True)
-    if options.wait:
-        wait(kubeflow, resumed, package.tasks, text(values, "data_root"), options.poll_seconds)
+    start(kubeflow, package, version, values, options, work)
 
 
 def _refuse_what_needs_no_resuming(kubeflow: Kubeflow, run: Object, run_id: str, work: str) -> None:
@@ -87,7 +72,7 @@ def _refuse_what_needs_no_resuming(kubeflow: Kubeflow, run: Object, run_id: str,
         raise PipelineError(
             f"run {run_id}: expected one that has failed, found it succeeded; there is no more to do"
         )
-    for other in kubeflow.last_runs(needed(run, "experiment_id", f"see run {run_id}"), RUNS):
+    for other in kubeflow.last_runs(needed(run, "experiment_id", f"see run {run_id}")):
         other_id = text(other, "run_id")
         if (
             other_id != run_id

@@ -18,6 +18,9 @@ from pipelines.settings import Settings
 LONGEST_NAME = 127
 """The server takes names of 128 characters for valid, and then fails on them."""
 
+LOOKED_THROUGH = 100
+"""How many of an experiment's last runs are looked through for one that is like another, or goes on with it."""
+
 
 class Kubeflow:
     """What the commands ask of Kubeflow Pipelines.
@@ -161,7 +164,7 @@ class Kubeflow:
                     return told
         return ""
 
-    def last_runs(self, experiment_id: str, count: int) -> list[Object]:
+    def last_runs(self, experiment_id: str, count: int = LOOKED_THROUGH) -> list[Object]:
         """The latest runs of an experiment, the newest first."""
         query = {"experiment_id": experiment_id, "page_size": count, "sort_by": "created_at desc"}
         return entries(self.connection.get("/runs", query, wanted="list the last runs"), "runs")
