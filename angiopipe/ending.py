@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import multiprocessing
 import os
 import select
 import signal
@@ -140,7 +139,7 @@ def told(name: str, mark: str = "") -> Iterator[None]:
             yield
             sys.stdout.flush()
     except (KeyboardInterrupt, Exception) as raised:
-        if isinstance(raised, BrokenPipeError) and not mark and _is_unread(sys.stdout):
+        if isinstance(raised, BrokenPipeError) and not mark and is_unread(sys.stdout):
             _leave(
                 "", mark, 128 + signal.SIGPIPE
             )  # As `head` and pagers expect of whom they have read enough.
@@ -154,12 +153,12 @@ def told(name: str, mark: str = "") -> Iterator[None]:
         _leave("", "", 0)
 
 
-def _is_unread(output: TextIO) -> bool:
-    """Whether it is a pipe that nobody reads any more."""
+def is_unread(output: TextIO, wait: bool = False) -> bool:
+    """Whether it is a pipe that nobody reads any more; one may wait until it is."""
     pipe = select.poll()
     with suppress(OSError, ValueError):
         pipe.register(output.fileno(), 0)  # Errors are told whether they are asked for or not.
-    return any(event & select.POLLERR for _, event in pipe.poll(0))
+    return any(event & select.POLLERR for _, event in pipe.poll(None if wait else 0))
 
 
 def in_words(error: BaseException) -> str:
@@ -207,10 +206,12 @@ def _leave(message: str, mark: str, code: int) -> NoReturn:
     except OSError:  # Python would try again, and complain.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     if code > 128 or "tensorflow_io" in sys.modules:
-        from angiopipe import storage  # Not earlier: a signal is to be heard from the start.
+        from multiprocessing import active_children  # Not earlier: a signal is to be heard from the start.
+
+        from angiopipe import storage
 
         storage.abandon()
-        for process in multiprocessing.active_children():
+        for process in active_children():
             process.terminate()
         os._exit(code)
     sys.exit(code)

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import os
 import runpy
-import select
 import signal
 import sys
 import threading
 import time
 
 from angiopipe import storage
-from angiopipe.ending import END_SECONDS, told
+from angiopipe.ending import END_SECONDS, is_unread, told
 
 FAILED = "angiopipe-failed "
 """How the lines begin that say why the step failed, for who follows its output."""
@@ -30,9 +29,7 @@ def main() -> None:
 
 def _end_with_reader() -> None:
     """Asks this process to end once nobody reads its output any more."""
-    pipe = select.poll()
-    pipe.register(sys.stdout.fileno(), 0)  # Errors are told whether they are asked for or not.
-    pipe.poll()
+    is_unread(sys.stdout, wait=True)
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(END_SECONDS + 1)  # A main thread that is deep in TensorFlow hears no signal.
     storage.abandon()

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import fsspec
 
 log = logging.getLogger(__name__)
+logging.getLogger("gcsfs").setLevel(logging.CRITICAL)  # It logs the traceback of what it raises.
 
 R = TypeVar("R")
 
@@ -38,7 +39,6 @@ def ask(uri: str, question: Callable[[Any, str], R]) -> R:
       StoreAway: it stayed away for `PATIENCE_SECONDS`, or never answered.
       OSError: it refuses; whatever the driver raises is turned into one that names the URI.
     """
-    logging.getLogger("gcsfs").setLevel(logging.CRITICAL)  # It logs the traceback of what it raises.
     store = "/".join(uri.split("/", 3)[:3])
     until, pause = time.monotonic() + PATIENCE_SECONDS, _FIRST_PAUSE_SECONDS
     while True:
